@@ -1,0 +1,64 @@
+/* conf - the configuration: read with libConfuse, checked whole, immutable afterwards. Each setting stands once, in conf/settings.def, with its
+ * type, default and words; parser, sample config, man page and `mailroom check` come from there. */
+#ifndef MAILROOM_CONF_CONF_H
+#define MAILROOM_CONF_CONF_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+enum conf_kind { CONF_MX, CONF_SUBMISSION, CONF_POP3 };
+enum conf_tls { CONF_TLS_NONE, CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT };
+
+struct conf_listener {
+	const char *name;        /* section title */
+	enum conf_kind kind;
+	const char *address;     /* IP address, "127.0.0.1" */
+	uint16_t port;
+	enum conf_tls tls;
+	const char *certificate; /* title of a certificate section */
+	uint16_t certificate_index;
+	bool auth_without_tls;   /* offer sign-in in the clear */
+	bool tls_required;       /* refuse MAIL before TLS (submission with starttls: on by default) */
+	uint32_t connections_max, connections_per_address_max;
+	uint32_t line;           /* where it stands in the file */
+};
+
+struct conf_certificate { const char *name, *chain, *key; uint32_t line; }; /* absolute paths */
+
+struct conf {
+	const char *file;             /* where it was read from */
+	const char *home;             /* absolute */
+	const char *hostname;         /* of the server, in banners and Received: */
+	const char *default_domain;   /* for bare login names; "" = none */
+	struct conf_listener *listeners; size_t listener_count;
+	struct conf_certificate *certificates; size_t certificate_count;
+	uint32_t workers_mx, workers_user; /* resolved: 0 in the file means one a core */
+	uint32_t uid_base;            /* roles run as uid_base + role number where started as root */
+	const char *log_file;         /* "" = standard error */
+	int log_level;                /* enum log_level */
+	bool sandbox_kill;
+	const char *mechanisms;       /* "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN" */
+	/* limits and times, see settings.def for words and defaults */
+	uint64_t message_max_bytes, default_quota_bytes;
+	uint32_t rcpt_max, transaction_max, bad_command_max, noop_max, auth_failure_max, hops_max;
+	uint64_t smtp_greeting_ms, smtp_command_ms, smtp_data_ms, smtp_session_ms, smtp_auth_ms;
+	uint32_t data_rate_floor;
+	uint64_t pop3_command_ms, pop3_login_ms;
+	uint64_t auth_failure_delay_ms; uint32_t auth_failures_per_address, auth_failures_per_account; uint64_t auth_failure_window_ms;
+	uint64_t drain_ms;            /* how long old workers may finish after a reload or SIGTERM */
+	void *memory;                 /* what owns all of the above */
+};
+
+/* `file` NULL: HOME/mailroom.conf. RC_BAD: err names file, line, setting, what is wrong and what would be right; RC_NONE: no such file. */
+enum rc conf_load(const char *file, const char *home, struct conf **out, struct err *err) RC_WARN;
+/* from text already read (name: what to call it in messages); used by roles, which get the text from the parent */
+enum rc conf_parse(struct span text, const char *name, const char *home, struct conf **out, struct err *err) RC_WARN;
+void conf_free(struct conf **c);
+/* the checked configuration as text that conf_parse reads to the same struct: what the parent hands to roles */
+void conf_write(const struct conf *c, struct buf *out);
+/* the sample configuration: every setting with its default and its words, commented out */
+void conf_write_sample(struct buf *out);
+/* the settings part of mailroom.conf.5 (mdoc) */
+void conf_write_man(struct buf *out);
+
+#endif

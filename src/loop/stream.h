@@ -1,0 +1,41 @@
+/* stream - one accepted TCP connection, plain or TLS, over the loop. Idle it holds no buffer of its own: bytes are read into a scratch
+ * area shared by all streams of the process and offered to the owner; what the owner does not take is kept until it does. */
+#ifndef MAILROOM_LOOP_STREAM_H
+#define MAILROOM_LOOP_STREAM_H
+
+#include <openssl/ssl.h>
+
+#include "base/buf.h"
+#include "loop/loop.h"
+
+struct stream;
+
+struct stream_ops {
+	/* bytes came (also called again after stream_resume while some are left); returns how many are taken. Fewer than given pauses reading until stream_resume. */
+	size_t (*on_bytes)(void *owner, struct span bytes);
+	/* what to send now; the stream asks whenever it can write. Empty: nothing. */
+	struct span (*out)(void *owner);
+	void (*on_sent)(void *owner, size_t n);
+	/* handshake done (ok) or failed (why: words for the log) */
+	void (*on_tls)(void *owner, bool ok, const char *why);
+	/* peer closed, reset or failed; after this only stream_free */
+	void (*on_closed)(void *owner, const char *why);
+};
+
+/* takes fd; nothing happens before stream_start */
+struct stream *stream_new(struct loop *loop, int fd, const struct stream_ops *ops, void *owner);
+void stream_start(struct stream *s); /* starts reading, and sending what out() has */
+void stream_free(struct stream **s); /* closes at once; safe inside callbacks */
+/* The owner has something to send, or room to take bytes again. Cheap; the work is done at once unless inside a callback. */
+void stream_kick(struct stream *s);
+/* Begins a TLS handshake as server; ctx is borrowed. RC_BAD: bytes received in the clear are waiting (injection): nothing done. */
+enum rc stream_tls(struct stream *s, SSL_CTX *ctx) RC_WARN;
+/* Sends what out() still has (for at most linger_ms), then TLS close_notify, FIN, a short wait for the peer's, and calls on_closed. */
+void stream_close(struct stream *s, uint64_t linger_ms);
+bool stream_is_tls(const struct stream *s);
+SSL *stream_ssl(const struct stream *s); /* NULL: plain */
+/* for the log: "TLSv1.3", "TLS_AES_256_GCM_SHA384"; "" when plain */
+const char *stream_tls_version(const struct stream *s);
+const char *stream_tls_cipher(const struct stream *s);
+
+#endif
