@@ -34,9 +34,11 @@ uint8_t *buf_reserve(struct buf *b, size_t bytes)
 		return NULL;
 	}
 	if (want > b->size) {
-		size = b->size ? b->size : BUF_FIRST_BYTES;
-		while (size < want)
-			size = size > b->max_bytes / 2 ? b->max_bytes : size * 2;
+		size = b->size > b->max_bytes / 2 ? b->max_bytes : b->size * 2;
+		if (size < BUF_FIRST_BYTES)
+			size = BUF_FIRST_BYTES;
+		if (size < want)
+			size = want;
 		b->ptr = mem_realloc(b->ptr, size);
 		b->size = size;
 	}
@@ -47,9 +49,9 @@ uint8_t *buf_reserve(struct buf *b, size_t bytes)
 
 void buf_add(struct buf *b, struct span s)
 {
-	uint8_t *to = buf_reserve(b, s.len);
+	uint8_t *to = s.len ? buf_reserve(b, s.len) : NULL;
 
-	if (!to || s.len == 0)
+	if (!to)
 		return;
 	memcpy(to, s.ptr, s.len);
 	b->len += s.len;
@@ -139,14 +141,13 @@ void buf_add_le64(struct buf *b, uint64_t n)
 
 const char *buf_cstr(struct buf *b)
 {
-	uint8_t *end;
-
 	if (b->overflow)
 		return "";
-	end = buf_reserve(b, 1);
-	if (!end) /* exactly full: the last byte gives way */
-		return "";
-	*end = '\0';
+	if (b->len == b->size) { /* room for the NUL, which the ceiling does not count */
+		b->ptr = mem_realloc(b->ptr, b->len + 1);
+		b->size = b->len + 1;
+	}
+	b->ptr[b->len] = '\0';
 	return (const char *)b->ptr;
 }
 

@@ -23,11 +23,12 @@ enum {
 	LIMIT_HEADER_BYTES = 256 << 10,      /* header block kept apart; the rest of a longer one counts as body */
 	LIMIT_HEADER_FIELD_BYTES = 998,      /* of a field value that is looked at (Message-ID, From, Date) */
 	LIMIT_BODY_INLINE_BYTES = 64 << 10,  /* larger bodies travel through a lent spool file */
+	LIMIT_BODY_FRAME_BYTES = 256 << 10,  /* ... or come inline whole, when the end arrives in the read that passes the limit */
 	LIMIT_BODY_ROW_BYTES = 1 << 20,      /* larger bodies stay files in the store */
 	LIMIT_TRACE_BYTES = 4096,            /* header lines added by us */
 
 	/* frames between roles */
-	LIMIT_FRAME_BYTES = 8 << 20,
+	LIMIT_FRAME_BYTES = 32 << 20,       /* every message of messages.def fits at its longest */
 	LIMIT_FRAME_FDS = 4,
 	LIMIT_CHANNEL_OUT_BYTES = 64 << 20,  /* unsent frames to one peer; past it the peer is dropped */
 

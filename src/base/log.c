@@ -45,17 +45,14 @@ bool log_begin(enum log_level level, const char *event)
 
 void log_span(const char *field, struct span value)
 {
-	bool quote = false;
+	bool quote = false, cut = value.len > LOG_FIELD_BYTES;
 
 	if (!lg.in_line || value.len == 0)
 		return;
+	value = span_head(value, LOG_FIELD_BYTES);
 	for (size_t i = 0; i < value.len && !quote; i++)
 		quote = value.ptr[i] == ' ' || value.ptr[i] == '=' || value.ptr[i] == '"';
 	buf_printf(&lg.lines, quote ? " %s=\"" : " %s=", field);
-	if (!quote) {
-		buf_add_safe(&lg.lines, value, LOG_FIELD_BYTES);
-		return;
-	}
 	while (value.len > 0) {
 		struct span part = span_cut(&value, '"');
 
@@ -63,7 +60,10 @@ void log_span(const char *field, struct span value)
 		if (value.ptr)
 			buf_add_str(&lg.lines, "\\x22");
 	}
-	buf_add_byte(&lg.lines, '"');
+	if (cut)
+		buf_add_str(&lg.lines, "...");
+	if (quote)
+		buf_add_byte(&lg.lines, '"');
 }
 
 void log_str(const char *field, const char *value)

@@ -17,6 +17,7 @@ struct cause_facts {
 	struct span detail;   /* what is wrong, in words that the place which found out supplies (e.g. address_fault_name) */
 	struct span account;
 	struct span retry;    /* when to try again: "30 s" */
+	bool utf8;            /* the peer may be shown UTF-8 (SMTPUTF8 was asked for; POP3 UTF8 is on) */
 };
 
 /* how the same cause is said in the place where it happens */
@@ -31,7 +32,7 @@ enum cause_form {
 struct cause_reply {
 	unsigned code;        /* SMTP reply code; 0 in POP3 */
 	const char *enhanced; /* "5.7.1"; POP3: the response code without brackets ("AUTH", "IN-USE", "SYS/TEMP") or "" */
-	const char *text;     /* template; the same sentence stands in the first and the last line */
+	const char *text;     /* template; the same sentence stands in the first and the last line. {rcpt} names a fact; [...{fact}...] is left out when it is empty */
 };
 
 struct cause_advice {
@@ -46,19 +47,25 @@ struct cause {
 	const char *meaning;          /* one sentence for a layman */
 	const char *const *likely;    /* ranked, NULL-terminated */
 	const struct cause_advice *fixes; /* ends with who == NULL */
-	const char *const *patterns;  /* texts other servers use for it: case-insensitive substrings, NULL-terminated */
+	const char *const *patterns;  /* texts other servers use for it: case-insensitive substrings, "*" for anything within a line, NULL-terminated */
 	const char *const *also;      /* "code enhanced" pairs that hint at it, e.g. "550 5.7.1", NULL-terminated */
 	bool code_permanent;          /* the reply code says 5xx */
 	bool cause_permanent;         /* it stays until somebody changes something */
 	const char *retry;            /* no | later | after-fix */
 	const char *source;           /* where one can look it up */
+	enum cause_id shown_as;       /* replies print that entry, only the log says this one; CAUSE_NONE: shown as itself */
+	bool own;                     /* false: known from other servers, this one does not say it (yet) */
+	bool consequence;             /* usually follows an earlier refusal, which is the true reason */
+	unsigned char common;         /* 1 rare .. 5 daily; ranks causes that a text fits equally */
 };
 
 const struct cause *cause_get(enum cause_id id); /* never NULL for a valid id; CAUSE_NONE gives NULL */
 const char *cause_slug(enum cause_id id);        /* "" for CAUSE_NONE */
 enum cause_id cause_by_slug(struct span slug);   /* CAUSE_NONE: no such */
 
-/* code of that form, e.g. to see whether it is 4xx */
+/* Where the form asked for has no words, the writers below and cause_code borrow those of another form of the same cause. */
+
+/* code of that form, e.g. to see whether it is 4xx; 0 in POP3 */
 unsigned cause_code(enum cause_id id, enum cause_form form);
 
 /* Writes the SMTP reply: first line "CODE-ENH sentence", middle lines (`middle`, already plain text; then the entry's `next`), last line "CODE ENH sentence (slug; ref REF)".

@@ -40,10 +40,10 @@ struct conf {
 	const char *mechanisms;       /* "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN" */
 	/* limits and times, see settings.def for words and defaults */
 	uint64_t message_max_bytes, default_quota_bytes;
-	uint32_t rcpt_max, transaction_max, bad_command_max, noop_max, auth_failure_max, hops_max;
-	uint64_t smtp_greeting_ms, smtp_command_ms, smtp_data_ms, smtp_session_ms, smtp_auth_ms;
+	uint32_t rcpt_max, rcpt_open_max, transaction_max, bad_command_max, noop_max, auth_failure_max, hops_max;
+	uint64_t smtp_greeting_ms, smtp_command_ms, smtp_data_ms, smtp_session_ms, smtp_auth_ms, tls_handshake_ms;
 	uint32_t data_rate_floor;
-	uint64_t pop3_command_ms, pop3_login_ms;
+	uint64_t pop3_command_ms, pop3_login_ms, pop3_session_ms; /* session: 0 = no limit */
 	uint64_t auth_failure_delay_ms; uint32_t auth_failures_per_address, auth_failures_per_account; uint64_t auth_failure_window_ms;
 	uint64_t drain_ms;            /* how long old workers may finish after a reload or SIGTERM */
 	void *memory;                 /* what owns all of the above */
@@ -51,13 +51,20 @@ struct conf {
 
 /* `file` NULL: HOME/mailroom.conf. RC_BAD: err names file, line, setting, what is wrong and what would be right; RC_NONE: no such file. */
 enum rc conf_load(const char *file, const char *home, struct conf **out, struct err *err) RC_WARN;
-/* from text already read (name: what to call it in messages); used by roles, which get the text from the parent */
+/* from text already read (name: what to call it in messages); used by roles, which get the text from the parent. No includes; home NULL: the text says
+ * it, as conf_write's does. */
 enum rc conf_parse(struct span text, const char *name, const char *home, struct conf **out, struct err *err) RC_WARN;
 void conf_free(struct conf **c);
+/* as conf_load, but the certificate files need not be there: for commands that do without them */
+enum rc conf_read(const char *file, const char *home, struct conf **out, struct err *err) RC_WARN;
+/* `serve --listen NAME=ADDRESS:PORT`: from now on every conf_load and conf_read of this process (reloads too) moves that listener there. RC_BAD: not of that form */
+enum rc conf_override_listen(const char *name_address_port, struct err *err) RC_WARN;
 /* the checked configuration as text that conf_parse reads to the same struct: what the parent hands to roles */
 void conf_write(const struct conf *c, struct buf *out);
 /* the sample configuration: every setting with its default and its words, commented out */
 void conf_write_sample(struct buf *out);
+/* the same with these two filled in (NULL: commented out as above), for `mailroom init` */
+void conf_write_sample_for(struct buf *out, const char *hostname, const char *default_domain);
 /* the settings part of mailroom.conf.5 (mdoc) */
 void conf_write_man(struct buf *out);
 

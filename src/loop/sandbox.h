@@ -16,8 +16,9 @@ struct sandbox_plan {
 	uid_t uid;               /* 0: stay (not root) */
 	const char *root;        /* chroot there where root: an empty directory, or the role's own; NULL: none */
 	const char *write_dir;   /* Landlock: the one directory it may use below; NULL: no files at all */
-	uint64_t file_max_bytes; /* RLIMIT_FSIZE; 0: may write no file */
-	uint64_t fd_max;         /* RLIMIT_NOFILE */
+	uint64_t file_max_bytes; /* RLIMIT_FSIZE; 0: may write no file (not set while the log goes to a file, which would count) */
+	uint64_t fd_max;         /* RLIMIT_NOFILE; 0: as it is */
+	unsigned thread_max;     /* threads that it starts behind the walls; 0: none (made before, they would stand outside of Landlock) */
 	bool kill_on_violation;  /* seccomp default action: kill (development, CI), else EPERM + log */
 };
 

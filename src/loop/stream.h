@@ -11,14 +11,15 @@
 struct stream;
 
 struct stream_ops {
-	/* bytes came (also called again after stream_resume while some are left); returns how many are taken. Fewer than given pauses reading until stream_resume. */
+	/* bytes came; returns how many are taken. Fewer than given: the rest is kept, reading pauses, and it is offered again after stream_kick (one
+	 * from elsewhere than this callback) or after on_sent. */
 	size_t (*on_bytes)(void *owner, struct span bytes);
-	/* what to send now; the stream asks whenever it can write. Empty: nothing. */
+	/* what to send now; the stream asks whenever it can write. Empty: nothing. What was offered once stays in front until on_sent takes it. */
 	struct span (*out)(void *owner);
 	void (*on_sent)(void *owner, size_t n);
 	/* handshake done (ok) or failed (why: words for the log) */
 	void (*on_tls)(void *owner, bool ok, const char *why);
-	/* peer closed, reset or failed; after this only stream_free */
+	/* peer closed, reset or failed; after this only stream_free. Also comes after on_tls(false). Never called from inside a call of the owner. */
 	void (*on_closed)(void *owner, const char *why);
 };
 
@@ -28,7 +29,9 @@ void stream_start(struct stream *s); /* starts reading, and sending what out() h
 void stream_free(struct stream **s); /* closes at once; safe inside callbacks */
 /* The owner has something to send, or room to take bytes again. Cheap; the work is done at once unless inside a callback. */
 void stream_kick(struct stream *s);
-/* Begins a TLS handshake as server; ctx is borrowed. RC_BAD: bytes received in the clear are waiting (injection): nothing done. */
+/* TLS as server; ctx is borrowed. Before stream_start: from the first byte, out() is asked only after the handshake. Later (STARTTLS): first what
+ * out() holds leaves in the clear (call it while the 220 is still there), then the handshake; on_bytes is not called meanwhile. RC_BAD: bytes
+ * received in the clear are waiting (injection): nothing done. Called inside on_bytes, which then takes fewer bytes than given: on_tls(false). */
 enum rc stream_tls(struct stream *s, SSL_CTX *ctx) RC_WARN;
 /* Sends what out() still has (for at most linger_ms), then TLS close_notify, FIN, a short wait for the peer's, and calls on_closed. */
 void stream_close(struct stream *s, uint64_t linger_ms);

@@ -25,8 +25,8 @@ enum address_fault { /* why an address or path is no good; the words are in addr
 	ADDRESS_BAD_ROUTE,      /* source route malformed */
 	ADDRESS_BAD_UTF8,       /* 8-bit bytes that are no UTF-8 */
 	ADDRESS_NEEDS_SMTPUTF8, /* 8-bit bytes, and the flag was not given */
-	ADDRESS_CONTROL,        /* control characters (CR, LF, NUL ...) inside */
-	ADDRESS_TOO_LONG,       /* local part > 64, domain > 255 or path > 256 octets */
+	ADDRESS_CONTROL,        /* control characters (CR, LF, NUL, also U+0080..9F) inside */
+	ADDRESS_TOO_LONG,       /* local part > 64, domain > 255 or path > 256 octets, all as written; or the arena is full (mem->overflow) */
 };
 
 enum {
@@ -36,16 +36,19 @@ enum {
 	ADDRESS_LAX_BRACKETS = 8,  /* brackets may be missing: for a command line, never for SMTP */
 };
 
-/* local@domain, whole span. Domains: LDH labels of 1..63 (underscore tolerated inside a label), at most 255; U-labels only with ADDRESS_UTF8. A single
- * trailing dot is BAD_DOMAIN. On a fault *out is untouched. */
+/* local@domain, whole span. Domains: LDH labels of 1..63 (underscore tolerated inside a label), at most 255; U-labels only with ADDRESS_UTF8
+ * (their characters are not folded or normalised). A single trailing dot is BAD_DOMAIN. IPv6 literals come out in the one form of RFC 5952.
+ * With ADDRESS_NULL_OK "" is the null address, with ADDRESS_POSTMASTER_OK "postmaster" is one: what address_write wrote can be read back.
+ * The first fault from the left is the one named. On a fault *out is untouched. */
 enum address_fault address_parse(struct span text, unsigned flags, struct arena *mem, struct address *out);
 /* A path at the start of `text`: "<" [source-route ":"] mailbox ">" (RFC 5321 4.1.2; the route is checked and dropped). *rest_out is what
- * follows the ">" (parameters, with the leading blank). */
+ * follows the ">" (parameters, with the leading blank; that there is a blank is for the caller to check). Untouched on a fault. */
 enum address_fault address_parse_path(struct span text, unsigned flags, struct arena *mem, struct address *out, struct span *rest_out);
 static inline bool address_is_null(const struct address *a) { return a->local.len == 0 && a->domain.len == 0; }
 /* the one address writer: quotes the local part where needed; "" for the null address; no brackets */
 void address_write(struct buf *out, const struct address *a);
-/* one form per mailbox, for look-ups: local part lower-cased (ASCII) and written unquoted as its raw bytes + "@" + domain */
+/* one form per mailbox, for look-ups: local part lower-cased (ASCII) and written unquoted as its raw bytes + "@" + domain;
+ * "" for the null address, "postmaster@" for the one without a domain */
 void address_key(struct buf *out, const struct address *a);
 const char *address_fault_name(enum address_fault f); /* words for a person: "the local part (before the @) is malformed" */
 

@@ -14,7 +14,8 @@
 
 struct store;
 
-enum { STORE_CREATE = 1, STORE_READ_ONLY = 2 };
+/* STORE_SERVE: the one process that lends spool files and takes mail in; RC_BUSY while another does. Cleans up what a crash left. */
+enum { STORE_CREATE = 1, STORE_READ_ONLY = 2, STORE_SERVE = 4 };
 /* dir is the home's store directory ("mail.db", "bodies/", "spool/" live there). Migrates an older schema; RC_BAD when it is newer than this program. */
 enum rc store_open(const char *dir, unsigned flags, struct store **out, struct err *err) RC_WARN;
 void store_close(struct store **s);
@@ -24,6 +25,9 @@ enum rc store_begin(struct store *s, struct err *err) RC_WARN;
 enum rc store_commit(struct store *s, struct err *err) RC_WARN;   /* RC_FULL: rolled back */
 void store_rollback(struct store *s);
 bool store_in_transaction(const struct store *s);
+/* Moves the write-ahead log into the database file once it has grown enough; cheap otherwise. For the moment after the answers went out (tens of ms). Without
+ * it store_commit does so, later and larger. */
+enum rc store_checkpoint(struct store *s, struct err *err) RC_WARN;
 
 /* ---- settings of hosted things (command line) */
 struct store_domain { int64_t id; struct span name; struct span catch_all; /* account address or "" */ int64_t accounts, aliases; };
@@ -39,11 +43,11 @@ enum rc store_account_get(struct store *s, struct span address, struct arena *me
 enum rc store_account_by_id(struct store *s, int64_t id, struct arena *mem, struct store_account *out, struct err *err) RC_WARN;
 enum rc store_account_enable(struct store *s, struct span address, bool on, struct err *err) RC_WARN;
 enum rc store_account_quota(struct store *s, struct span address, int64_t quota_bytes, struct err *err) RC_WARN;
-enum rc store_account_remove(struct store *s, struct span address, struct err *err) RC_WARN;   /* with its mail and the aliases that lead only to it */
+enum rc store_account_remove(struct store *s, struct span address, struct err *err) RC_WARN;   /* with its mail (freed by store_tidy) and the aliases that lead only to it */
 enum rc store_account_each(struct store *s, struct span domain_or_empty, enum rc (*each)(void *arg, const struct store_account *), void *arg, struct err *err) RC_WARN;
 
 struct store_alias { struct span address, target; }; /* several rows an alias; a target may be local or foreign */
-enum rc store_alias_add(struct store *s, struct span address, struct span target, struct err *err) RC_WARN; /* RC_EXISTS, RC_NONE (domain), RC_BAD (loop) */
+enum rc store_alias_add(struct store *s, struct span address, struct span target, struct err *err) RC_WARN; /* RC_EXISTS, RC_NONE (domain), RC_BAD (loop), RC_LIMIT */
 enum rc store_alias_remove(struct store *s, struct span address, struct span target_or_empty, struct err *err) RC_WARN;
 enum rc store_alias_each(struct store *s, struct span domain_or_empty, enum rc (*each)(void *arg, const struct store_alias *), void *arg, struct err *err) RC_WARN;
 
@@ -71,11 +75,16 @@ struct store_message {
 	unsigned ret;             /* 1 HDRS, 2 FULL, 0 not said */
 	bool smtputf8, body_8bit, body_binary, requiretls;
 };
-/* Inside a transaction: one copy of the text, a mailbox row for each distinct local account (aliases expanded, quota counted), a queue row for each foreign recipient.
+/* The quota rule: RCPT refuses where used + declared size exceeds the quota. Accepting refuses (rcpt-mailbox-full) only when every mailbox it would reach has
+ * reached its quota: a 250 speaks for all recipients, so where one can take it, all do, each past its quota by what was under way at most.
+ * A failure while writing (any rc but RC_OK after which store_in_transaction is false) took the whole transaction back. The lent spool is used up in any case.
+ * RC_BAD: the envelope or the spool file is not what the peer said.
+ * Inside a transaction: one copy of the text, a mailbox row for each distinct local account (aliases expanded, quota counted), a queue row for each foreign recipient.
+ * Tags are hints that are checked; only a recipient whose tag says FOREIGN can reach the queue by its own address.
  * Nothing is promised before store_commit. cause: NONE, rcpt-mailbox-full (no mailbox had room), server-storage-full, ... *duplicate: a repeat; *id is the first one's. */
 enum rc store_accept(struct store *s, const struct store_message *m, int64_t *id_out, bool *duplicate_out, enum cause_id *cause_out, struct err *err) RC_WARN;
 
-/* ---- spool files for large bodies: an unnamed file (O_TMPFILE) to write; on accept it is synced, given its name and the directory synced, before the commit */
+/* ---- spool files for large bodies, below spool/; on accept it is synced, renamed into bodies/ and that directory synced, before the commit */
 enum rc store_spool_open(struct store *s, uint64_t *spool_out, int *fd_out, struct err *err) RC_WARN; /* fd_out is the store's own, borrowed: send a duplicate */
 void store_spool_drop(struct store *s, uint64_t spool); /* unknown: nothing */
 
@@ -86,7 +95,7 @@ enum rc store_mailbox_items(struct store *s, int64_t account, int64_t after, str
 enum rc store_mailbox_validity(struct store *s, int64_t account, uint32_t *out, struct err *err) RC_WARN;
 /* appends at most max bytes of the message from offset to out; *last: the end was reached. RC_NONE: no such message in that mailbox. */
 enum rc store_mail_read(struct store *s, int64_t account, int64_t uid, uint64_t offset, size_t max, struct buf *out, bool *last_out, struct err *err) RC_WARN;
-/* removes these from the mailbox (missing ones are fine), counts the quota down; the text goes when nobody holds it any more */
+/* removes these from the mailbox (missing ones are fine), counts the quota down; store_tidy frees texts that nobody holds any more */
 enum rc store_mail_remove(struct store *s, int64_t account, const int64_t *uids, size_t count, struct err *err) RC_WARN;
 
 /* ---- looking (command line) */

@@ -20,7 +20,7 @@ enum pop3_want {
 	POP3_WANT_NOTHING,
 	POP3_WANT_AUTH,        /* mechanism, bytes, has_initial; USER/PASS comes as mechanism "PLAIN" with a ready-made initial response and from_pass = true */
 	POP3_WANT_AUTH_STEP,
-	POP3_WANT_AUTH_CANCEL,
+	POP3_WANT_AUTH_CANCEL, /* forget the sign-in, no answer expected; it may also come after pop3_in_auth_ok with final_data, when the client did not accept them: take the grant back */
 	POP3_WANT_OPEN,        /* signed in: lock and list the mailbox; the owner calls pop3_in_mailbox_add for each message in order, then pop3_in_mailbox_done */
 	POP3_WANT_FETCH,       /* bytes of message ask.uid from ask.offset, at most ask.max: answer with pop3_in_bytes */
 	POP3_WANT_COMMIT,      /* QUIT: delete ask.uids[0..uid_count-1], then pop3_in_committed */
@@ -41,7 +41,9 @@ struct pop3_in;
 struct pop3_in *pop3_in_new(const struct pop3_rules *rules, struct span ref, enum cause_id refuse, mono_ms now);
 void pop3_in_free(struct pop3_in *p);
 size_t pop3_in_feed(struct pop3_in *p, struct span bytes, mono_ms now);
+/* the connection is gone (both ways): CLOSE follows at once. Only a QUIT read before still commits. */
 void pop3_in_eof(struct pop3_in *p);
+/* call it when the deadline is reached; may be called at any time */
 void pop3_in_tick(struct pop3_in *p, mono_ms now);
 enum pop3_want pop3_in_next(struct pop3_in *p, struct pop3_ask *ask_out);
 
@@ -57,13 +59,17 @@ void pop3_in_bytes(struct pop3_in *p, struct span bytes, bool last, enum cause_i
 void pop3_in_committed(struct pop3_in *p, enum cause_id cause); /* failure: -ERR [SYS/TEMP] and nothing was deleted */
 void pop3_in_tls_done(struct pop3_in *p, mono_ms now);
 void pop3_in_tls_injected(struct pop3_in *p);
+/* after what is in hand: -ERR with that cause, then CLOSE; deletions that were only marked are not made */
 void pop3_in_shutdown(struct pop3_in *p, enum cause_id cause);
 
 struct span pop3_in_out(const struct pop3_in *p);
 void pop3_in_sent(struct pop3_in *p, size_t n);
+/* May lie in the past: then tick at once (that is how the engine learns when the peer had read a long reply whole). After CLOSE: until when
+ * the last reply may take; a tick then gives CLOSE again with nothing left to send. MONO_NEVER while an answer of the owner is awaited. */
 mono_ms pop3_in_deadline(const struct pop3_in *p);
 struct span pop3_in_account(const struct pop3_in *p);
 bool pop3_in_is_tls(const struct pop3_in *p);
+/* nothing is in hand: no answer awaited, nothing to send, no message marked for deletion */
 bool pop3_in_idle(const struct pop3_in *p);
 struct pop3_event { enum cause_id cause; struct span command; };
 bool pop3_in_event(struct pop3_in *p, struct pop3_event *out);

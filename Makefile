@@ -1,0 +1,56 @@
+# The front door. `make run` and `make test` are all a newcomer needs; both install what is missing (Debian 12, root).
+BUILD ?= build
+PYTHON = /usr/bin/python3
+
+.PHONY: all run demo test crash fuzz bench install clean deps deps-test help docs
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet
+
+help:
+	@echo "make run      build, and serve a development home on loopback, with things to try"
+	@echo "make demo     the same story played by real clients, then it ends"
+	@echo "make test     every test: unit, flow, fuzz smoke, crash, end to end (ASan + UBSan)"
+	@echo "make crash    kill -9 under load: every message that got its 250 is held   (ROUNDS=50)"
+	@echo "make fuzz     libFuzzer over every parser and engine                        (SECONDS_EACH=60)"
+	@echo "make bench    beside Postfix and smtp-sink from Debian's package, in one run"
+	@echo "make docs     man page of the settings, sample configuration, table of messages"
+	@echo "make install  into DESTDIR/PREFIX (default /usr/local)"
+
+deps:
+	@tools/install-deps.sh build
+
+deps-test:
+	@tools/install-deps.sh build test
+
+$(BUILD)/build.ninja: | deps
+	@meson setup $(BUILD) --buildtype=debugoptimized >/dev/null || { meson setup $(BUILD) --buildtype=debugoptimized; exit 1; }
+
+run: deps all
+	@tools/run.sh $(BUILD)/src/cli/mailroom
+
+demo: deps-test all
+	@tools/demo.sh $(BUILD)/src/cli/mailroom
+
+test: deps-test
+	@$(PYTHON) tools/run-tests.py
+
+crash: deps-test all
+	@$(PYTHON) test/crash/crash.py --mailroom $(BUILD)/src/cli/mailroom --rounds $(or $(ROUNDS),50)
+
+fuzz: deps-test
+	@tools/fuzz.sh $(or $(SECONDS_EACH),60)
+
+bench: deps-test
+	@[ -f build-bench/build.ninja ] || meson setup build-bench --buildtype=release >/dev/null
+	@ninja -C build-bench --quiet
+	@$(PYTHON) bench/bench.py --mailroom build-bench/src/cli/mailroom --load build-bench/bench/smtp_load
+
+docs: all
+	@tools/gen-docs.sh $(BUILD)/src/cli/mailroom
+
+install: all
+	@meson install -C $(BUILD) --no-rebuild
+
+clean:
+	rm -rf build build-bench build-test build-clang build-fuzz

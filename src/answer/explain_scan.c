@@ -1,0 +1,233 @@
+#include "answer/explain_scan.h"
+
+#include "base/num.h"
+
+enum { LITERAL_BYTES = 20 }; /* of a template, enough to know it again */
+
+/* [45]xx of SMTP: the second digit is 0..5 (RFC 5321 4.2.1), 7 is seen in the wild; not 465 or 587, which are ports */
+static unsigned scan_code(struct span s)
+{
+	uint64_t code;
+
+	if (s.len < 3 || (s.ptr[0] != '4' && s.ptr[0] != '5') || num_parse(span_head(s, 3), 599, &code) != RC_OK)
+		return 0;
+	if (s.len > 3 && (byte_is_alnum(s.ptr[3]) || s.ptr[3] == '.'))
+		return 0;
+	return s.ptr[1] <= '5' || s.ptr[1] == '7' ? (unsigned)code : 0;
+}
+
+/* length of "5.7.1" at the front, 0: none (an IP address is none) */
+static size_t scan_enhanced(struct span s)
+{
+	size_t at = 1;
+
+	if (s.len < 5 || (s.ptr[0] != '4' && s.ptr[0] != '5'))
+		return 0;
+	for (int part = 0; part < 2; part++) {
+		size_t digits = 0;
+
+		if (at >= s.len || s.ptr[at++] != '.')
+			return 0;
+		while (at < s.len && digits < 3 && byte_is_digit(s.ptr[at])) {
+			at++;
+			digits++;
+		}
+		if (!digits)
+			return 0;
+	}
+	if (at < s.len && (byte_is_alnum(s.ptr[at]) || (s.ptr[at] == '.' && at + 1 < s.len && byte_is_digit(s.ptr[at + 1]))))
+		return 0;
+	return at;
+}
+
+static void scan_note(struct scan *s, const struct scan_reply *r)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (s->replies[i].code == r->code && s->replies[i].pop3 == r->pop3 && strcmp(s->replies[i].enhanced, r->enhanced) == 0)
+			return;
+	if (s->count == SCAN_REPLIES)
+		return;
+	s->replies[s->count] = *r;
+	s->replies[s->count++].at = s->words.len;
+}
+
+static void scan_set_enhanced(struct scan_reply *r, struct span text)
+{
+	text = span_head(text, sizeof(r->enhanced) - 1);
+	if (text.len)
+		memcpy(r->enhanced, text.ptr, text.len);
+	r->enhanced[text.len] = '\0';
+}
+
+static void scan_word(struct scan *s, struct span word)
+{
+	if (word.len && s->words.len)
+		buf_add_byte(&s->words, ' ');
+	for (size_t i = 0; i < word.len; i++)
+		buf_add_byte(&s->words, byte_lower(word.ptr[i]));
+}
+
+/* The next word; blanks and control characters part words, and "550-5.7.1" is two. */
+static struct span scan_next(struct span *rest)
+{
+	size_t len = 0;
+	struct span word;
+
+	while (rest->len && (rest->ptr[0] <= ' ' || rest->ptr[0] == 0x7f))
+		*rest = span_from(*rest, 1);
+	if (rest->len > 4 && rest->ptr[3] == '-' && scan_code(*rest)) {
+		len = 4;
+	} else {
+		while (len < rest->len && rest->ptr[len] > ' ' && rest->ptr[len] != 0x7f)
+			len++;
+	}
+	word = span_head(*rest, len);
+	*rest = span_from(*rest, len);
+	return word;
+}
+
+/* "(550" and "#5.7.1" are codes too */
+static struct span scan_bare(struct span word)
+{
+	while (word.len && strchr("(<[\"'#:;,=*", word.ptr[0]) && word.ptr[0])
+		word = span_from(word, 1);
+	return word;
+}
+
+static void scan_pop3(struct scan *s, struct span rest)
+{
+	struct scan_reply r = {.pop3 = true};
+
+	rest = span_trim(rest);
+	if (rest.len && rest.ptr[0] == '[') { /* RFC 2449 8: a response code may have levels parted by "/" */
+		rest = span_from(rest, 1);
+		scan_set_enhanced(&r, span_cut(&rest, ']'));
+	}
+	scan_note(s, &r);
+}
+
+/* words and replies of one line; what the client said is not looked at */
+static void scan_line(struct scan *s, struct span line)
+{
+	struct scan_reply open = {0};
+	struct span rest = span_trim(line), word;
+
+	if (span_starts_nocase(rest, SPAN_LIT("C:")) || span_starts(rest, SPAN_LIT("->")) || span_starts(rest, SPAN_LIT("~>")))
+		return;
+	for (word = scan_next(&rest); word.len; word = scan_next(&rest)) {
+		struct span bare = scan_bare(word);
+		unsigned code = scan_code(bare);
+		size_t len = scan_enhanced(bare);
+
+		if (code) {
+			if (open.code)
+				scan_note(s, &open);
+			open = (struct scan_reply){.code = code};
+		} else if (len) {
+			scan_set_enhanced(&open, span_head(bare, len));
+			scan_note(s, &open);
+			open = (struct scan_reply){0};
+		} else if (span_eq_nocase(word, SPAN_LIT("-ERR"))) {
+			scan_pop3(s, rest);
+		} else {
+			if (open.code) /* the enhanced code stands right behind the code */
+				scan_note(s, &open);
+			open = (struct scan_reply){0};
+			scan_word(s, word);
+		}
+	}
+	if (open.code)
+		scan_note(s, &open);
+}
+
+/* " (slug; ref REF)" or " (slug)" at the end of a line */
+static enum cause_id scan_tail(struct span line, struct span *before_out)
+{
+	struct span tail, slug, ref;
+	enum cause_id id;
+	size_t at = line.len;
+
+	if (!line.len || line.ptr[line.len - 1] != ')')
+		return CAUSE_NONE;
+	while (at && line.ptr[at - 1] != '(')
+		at--;
+	if (!at)
+		return CAUSE_NONE;
+	tail = span_of(line.ptr + at, line.len - at - 1);
+	*before_out = span_head(line, at - 1);
+	slug = span_cut(&tail, ';');
+	id = cause_by_slug(slug);
+	if (tail.ptr == NULL)
+		return id;
+	ref = span_trim(tail);
+	return span_starts(ref, SPAN_LIT("ref ")) && ref.len > 4 && ref.len <= 4 + 16 ? id : CAUSE_NONE;
+}
+
+/* Do the fixed words of the template stand there? They are the longest run without placeholders. */
+static bool scan_has_template(struct span line, const char *text)
+{
+	struct span best = SPAN_NONE, run = {(const uint8_t *)text, 0};
+
+	for (const char *c = text;; c++) {
+		if (*c != '\0' && !strchr("{}[]", *c)) {
+			run.len++;
+			continue;
+		}
+		if (run.len > best.len && (run.ptr == (const uint8_t *)text || run.ptr[-1] != '{'))
+			best = run;
+		if (*c == '\0')
+			break;
+		run = span_of(c + 1, 0);
+	}
+	best = span_trim(span_head(best, LITERAL_BYTES));
+	return best.len && span_find_span(line, best) < line.len;
+}
+
+/* A line that we would write for that cause: code, enhanced code and words are those of the catalogue. */
+static bool scan_is_own(struct span line, enum cause_id id)
+{
+	const struct cause *c = cause_get(id);
+
+	for (int form = 0; form < CAUSE_FORM_COUNT; form++) {
+		const struct cause_reply *r = &c->forms[form];
+		char lead[32];
+		int n;
+
+		if (!r->text)
+			continue;
+		if (form != CAUSE_POP3)
+			n = snprintf(lead, sizeof(lead), "%u %s ", r->code, r->enhanced);
+		else
+			n = snprintf(lead, sizeof(lead), r->enhanced[0] ? "-ERR [%s] " : "-ERR %s", r->enhanced);
+		if (n > 0 && span_starts(line, span_of(lead, (size_t)n)) && scan_has_template(line, r->text))
+			return true;
+	}
+	return false;
+}
+
+void scan_init(struct scan *s, struct span text)
+{
+	*s = (struct scan){0};
+	buf_init(&s->words, 2 * text.len + 16);
+	while (text.len) {
+		struct span line = span_cut(&text, '\n'), before;
+		enum cause_id id;
+
+		while (line.len && line.ptr[line.len - 1] <= ' ')
+			line.len--;
+		line = span_trim(line);
+		if (span_starts(line, SPAN_LIT("S: ")))
+			line = span_from(line, 3);
+		id = scan_tail(line, &before);
+		if (id && scan_is_own(line, id))
+			s->own = id;
+		else if (id)
+			s->quoted = id;
+		scan_line(s, id ? before : line);
+	}
+}
+
+void scan_clear(struct scan *s)
+{
+	buf_clear(&s->words);
+}

@@ -1,0 +1,27 @@
+/* explain_scan - takes a text apart for explain: its replies (codes) and its words. Only for src/answer. */
+#ifndef MAILROOM_ANSWER_EXPLAIN_SCAN_H
+#define MAILROOM_ANSWER_EXPLAIN_SCAN_H
+
+#include "cause/cause.h"
+
+enum { SCAN_REPLIES = 8 };
+
+struct scan_reply {
+	unsigned code;     /* 0: none, or POP3 */
+	char enhanced[12]; /* "5.7.1", in POP3 the response code ("AUTH"); "": none */
+	bool pop3;
+	size_t at;         /* where its words begin in scan.words */
+};
+
+struct scan {
+	struct buf words; /* lower case, one blank between words, without codes and line breaks */
+	struct scan_reply replies[SCAN_REPLIES];
+	size_t count;
+	enum cause_id own;    /* a reply of our own, whole and unchanged; CAUSE_NONE: no */
+	enum cause_id quoted; /* another slug at the end of a line */
+};
+
+void scan_init(struct scan *s, struct span text);
+void scan_clear(struct scan *s);
+
+#endif

@@ -1,0 +1,133 @@
+#include "cli/cli_db.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+/* where to come back to */
+static int cli_old_root = -1, cli_old_cwd = -1;
+
+static int cli_no_home(const char *home, const char *name)
+{
+	if (errno == EACCES)
+		return cli_fail("%s/%s belongs to somebody else; run this as root, or as the user who made it", home, name);
+	return cli_fail("there is no mail system in %s (%s/%s: %s); make one with: mailroom init --home %s", home, home, name, strerror(errno), home);
+}
+
+static void cli_leave(void)
+{
+	if (cli_old_root < 0)
+		return;
+	if (seteuid(0) != 0 || setegid(0) != 0 || fchdir(cli_old_root) != 0 || chroot(".") != 0 || fchdir(cli_old_cwd) != 0) {
+		cli_fail("cannot come back from a role's directory: %s", strerror(errno));
+		_exit(CLI_FAILED);
+	}
+	close(cli_old_root);
+	close(cli_old_cwd);
+	cli_old_root = cli_old_cwd = -1;
+}
+
+/* Returns how the directory is called from now on (to be freed), NULL when it cannot be entered. */
+static char *cli_enter(const char *home, const char *name)
+{
+	char *path = mem_printf("%s/%s", home, name);
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		cli_no_home(home, name);
+		if (fd >= 0)
+			close(fd);
+		free(path);
+		return NULL;
+	}
+	if (geteuid() != 0) {
+		close(fd);
+		return path;
+	}
+	free(path);
+	cli_old_root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cli_old_cwd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (cli_old_cwd < 0) /* it was removed meanwhile */
+		cli_old_cwd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (cli_old_root < 0 || cli_old_cwd < 0 || fchdir(fd) != 0 || chroot(".") != 0 || setegid(st.st_gid) != 0 || seteuid(st.st_uid) != 0) {
+		cli_fail("%s/%s: cannot work there with the rights of its owner: %s", home, name, strerror(errno));
+		close(fd);
+		cli_leave();
+		return NULL;
+	}
+	close(fd);
+	return mem_str("/");
+}
+
+static void cli_open_failed(enum rc rc, const struct cli *cli, const char *name, const struct err *err)
+{
+	if (rc == RC_NONE)
+		cli_fail("%s/%s: %s; make the databases with: mailroom init --home %s", cli->home, name, err->words, cli->home);
+	else
+		cli_fail("%s/%s: %s", cli->home, name, err->words);
+	cli_leave();
+}
+
+struct store *cli_store_open(const struct cli *cli, unsigned flags)
+{
+	char *dir = cli_enter(cli->home, "store");
+	struct store *s = NULL;
+	struct err err = {{0}};
+	enum rc rc;
+
+	if (!dir)
+		return NULL;
+	rc = store_open(dir, flags, &s, &err);
+	if (rc != RC_OK)
+		cli_open_failed(rc, cli, "store", &err);
+	free(dir);
+	return s;
+}
+
+void cli_store_close(struct store **s)
+{
+	if (!*s)
+		return;
+	store_close(s);
+	cli_leave();
+}
+
+struct cred *cli_cred_open(const struct cli *cli, bool create)
+{
+	char *dir = cli_enter(cli->home, "auth");
+	struct cred *c = NULL;
+	struct err err = {{0}};
+	enum rc rc;
+
+	if (!dir)
+		return NULL;
+	rc = cred_open(dir, create, &c, &err);
+	if (rc != RC_OK)
+		cli_open_failed(rc, cli, "auth", &err);
+	free(dir);
+	return c;
+}
+
+void cli_cred_close(struct cred **c)
+{
+	if (!*c)
+		return;
+	cred_close(c);
+	cli_leave();
+}
+
+int cli_store_failed(enum rc rc, const struct err *err, const char *doing)
+{
+	const char *next = "";
+
+	if (rc == RC_BUSY && !strstr(err->words, "account") && !strstr(err->words, "alias"))
+		next = "; try again in a moment";
+	else if (rc == RC_FULL)
+		next = "; make room on the disk, nothing was changed";
+	return cli_fail("%s: %s%s", doing, err->words, next);
+}

@@ -1,0 +1,71 @@
+/* conf_setting - the table made from settings.def, and the value types: one reader, one writer and the words for what would be right each. Used
+ * inside src/conf only; knows nothing of libConfuse. */
+#ifndef MAILROOM_CONF_CONF_SETTING_H
+#define MAILROOM_CONF_CONF_SETTING_H
+
+#include "base/arena.h"
+#include "conf/conf.h"
+
+enum {
+	CONF_FILE_BYTES = 1 << 20,  /* one file, and what is handed to a role */
+	CONF_FILES = 16,            /* with its includes, nested at most this deep */
+	CONF_SECTIONS = 256,        /* sections in one file */
+	CONF_LISTENERS = 64,
+	CONF_CERTIFICATES = 64,
+	CONF_MEMORY_BYTES = 8 << 20,
+	CONF_VALUE_BYTES = 4096,    /* one value */
+	CONF_NAME_BYTES = 32,       /* titles */
+};
+
+enum conf_type { CONF_INT, CONF_BOOL, CONF_DURATION, CONF_SIZE, CONF_CHOICE, CONF_IP, CONF_PORT, CONF_HOST, CONF_DOMAIN, CONF_PATH, CONF_NAME, CONF_MECHANISMS };
+
+enum conf_section_id {
+#define SECTION(id, name, titled, words) CONF_SECTION_##id,
+#define SETTING(...)
+#define LISTENER(...)
+#define CERTIFICATE(...)
+#include "conf/settings.def"
+	CONF_SECTION_COUNT
+};
+
+struct conf_section {
+	const char *name;
+	bool titled;
+	const char *words;
+};
+
+struct conf_setting {
+	enum conf_section_id section;
+	const char *name;
+	enum conf_type type;
+	size_t offset, width;       /* of the field */
+	const char *def;            /* "" for text settings: not set; for others: depends (see words) */
+	uint64_t least, most;
+	const char *const *choices; /* ends with NULL */
+	const char *words;          /* "": not for a configuration file */
+};
+
+extern const struct conf_section conf_sections[CONF_SECTION_COUNT];
+extern const struct conf_setting conf_settings[];
+extern const size_t conf_setting_count;
+enum { CONF_SETTINGS_MAX = 64 }; /* room for per-setting facts; checked against conf_setting_count when compiled */
+extern const char *const conf_kinds[], *const conf_tls_names[], *const conf_log_levels[];
+
+const struct conf_setting *conf_setting_find(enum conf_section_id section, const char *name);
+/* the field of this setting below `base` (struct conf, conf_listener or conf_certificate) */
+static inline void *conf_setting_at(const struct conf_setting *s, void *base) { return (char *)base + s->offset; }
+
+/* Checks `text` and stores it below base (NULL: only checks); text settings are copied to mem, paths made absolute below home. RC_BAD: err has words like
+ * "99999" is not a port; 1 to 65535 would be right */
+enum rc conf_setting_read(const struct conf_setting *s, struct span text, const char *home, struct arena *mem, void *base, struct err *err) RC_WARN;
+/* the value below base as conf_setting_read takes it, quoted where needed */
+void conf_setting_write(const struct conf_setting *s, const void *base, struct buf *out);
+/* a piece of text in double quotes, as the parser reads it back */
+void conf_quote(struct buf *out, struct span text);
+
+/* the name most like `text` among `count` names, or NULL when none is near */
+const char *conf_nearest(const char *text, const char *const *names, size_t count);
+bool conf_host_ok(struct span text);
+bool conf_name_ok(struct span text);
+
+#endif

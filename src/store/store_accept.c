@@ -1,0 +1,477 @@
+#include "store/store_internal.h"
+
+#include <unistd.h>
+
+#include "base/mem.h"
+
+enum { STORE_TAG_BITS = 3, STORE_TAG_MASK = 7 };
+enum { STORE_FLAG_SMTPUTF8 = 1, STORE_FLAG_8BIT = 2, STORE_FLAG_BINARY = 4, STORE_FLAG_REQUIRETLS = 8 };
+
+/* where one message goes: worked out whole before anything is written */
+struct store_plan_local {
+	int64_t account;
+	uint32_t rcpt; /* the first recipient that leads there */
+};
+struct store_plan_foreign {
+	struct span key, text;
+	uint32_t rcpt;
+};
+struct store_plan {
+	struct store *s;
+	const struct store_message *m;
+	struct store_walk walk; /* shared by all recipients: an alias that two of them reach is walked once */
+	struct store_plan_local *locals;
+	struct store_plan_foreign *foreign;
+	size_t local_count, local_size, foreign_count, foreign_size;
+	uint32_t rcpt; /* at hand */
+	bool room, disabled, over;
+	struct arena mem;
+};
+
+static bool store_plan_full(struct store_plan *p)
+{
+	p->over |= p->local_count + p->foreign_count >= STORE_PLAN_TARGETS;
+	return p->over;
+}
+
+static void store_plan_local(struct store_plan *p, const struct store_found *a)
+{
+	if (!a->enabled) {
+		p->disabled = true;
+		return;
+	}
+	if (store_plan_full(p))
+		return;
+	if (p->local_count == p->local_size) {
+		p->local_size = p->local_size ? p->local_size * 2 : 8;
+		p->locals = mem_realloc(p->locals, p->local_size * sizeof(*p->locals));
+	}
+	p->room |= a->quota_bytes == 0 || a->used_bytes < a->quota_bytes;
+	p->locals[p->local_count++] = (struct store_plan_local){a->id, p->rcpt};
+}
+
+static enum rc store_plan_foreign(struct store_plan *p, const struct store_name *name, struct err *err)
+{
+	struct store_plan_foreign f = {.rcpt = p->rcpt};
+
+	if (store_plan_full(p))
+		return RC_OK;
+	if (p->foreign_count == p->foreign_size) {
+		p->foreign_size = p->foreign_size ? p->foreign_size * 2 : 8;
+		p->foreign = mem_realloc(p->foreign, p->foreign_size * sizeof(*p->foreign));
+	}
+	f.key = arena_copy(&p->mem, name->key);
+	f.text = arena_copy(&p->mem, name->text);
+	if (!f.key.ptr || !f.text.ptr)
+		return err_set(err, RC_LIMIT, "the recipients of one message are too long together");
+	p->foreign[p->foreign_count++] = f;
+	return RC_OK;
+}
+
+static enum rc store_plan_found(void *arg, const struct store_found *what, const struct store_name *name, struct err *err)
+{
+	struct store_plan *p = arg;
+
+	if (what->kind == STORE_FOUND_ACCOUNT)
+		store_plan_local(p, what);
+	else if (what->kind == STORE_FOUND_FOREIGN)
+		return store_plan_foreign(p, name, err);
+	return RC_OK;
+}
+
+/* The tag saves the look-up by name; it comes from a worker and is only a hint: what it names must still be there. */
+static enum rc store_plan_by_tag(struct store_plan *p, uint64_t tag, struct store_found *out, struct err *err)
+{
+	int64_t id = (int64_t)(tag >> STORE_TAG_BITS);
+	struct sql_row row;
+	enum rc rc;
+
+	*out = (struct store_found){.id = id};
+	switch (tag & STORE_TAG_MASK) {
+	case STORE_TAG_ACCOUNT:
+		return store_find_account(p->s, id, out, err);
+	case STORE_TAG_ALIAS:
+		rc = sql_first(&p->s->sql, &row, STORE_SQL_ALIAS_TARGET_ANY, SQL_ARGS(SQL_N(id)), err);
+		sql_end(&row);
+		out->kind = STORE_FOUND_ALIAS;
+		return rc;
+	default:
+		return RC_NONE;
+	}
+}
+
+static enum rc store_plan_rcpt(struct store_plan *p, const struct store_rcpt *r, struct err *err)
+{
+	struct store_name name = {0};
+	struct store_found what;
+	struct arena scratch;
+	enum rc rc = store_plan_by_tag(p, r->tag, &what, err);
+
+	arena_init(&scratch, 16 * STORE_ADDRESS_BYTES);
+	/* gone since RCPT (or for elsewhere): ask by name */
+	if (rc == RC_NONE || (rc == RC_OK && what.kind == STORE_FOUND_ACCOUNT && !what.enabled)) {
+		rc = store_name_parse(r->address, &scratch, &name, err);
+		if (rc == RC_OK)
+			rc = store_find(p->s, &name, &what, err);
+		/* a tag for elsewhere was given for a domain that is hosted by now, or the other way round: only what RCPT promised is taken */
+		if (rc == RC_OK && what.kind == STORE_FOUND_FOREIGN && (r->tag & STORE_TAG_MASK) != STORE_TAG_FOREIGN)
+			what.kind = STORE_FOUND_NOBODY;
+	}
+	if (rc == RC_OK && what.kind == STORE_FOUND_ALIAS) {
+		p->walk.targets = 0;
+		rc = store_walk_alias(&p->walk, what.id, err);
+		p->over |= p->walk.over;
+	} else if (rc == RC_OK) {
+		rc = store_plan_found(p, &what, &name, err);
+	}
+	arena_clear(&scratch);
+	return rc;
+}
+
+static int store_plan_local_order(const void *a, const void *b)
+{
+	const struct store_plan_local *x = a, *y = b;
+
+	if (x->account != y->account)
+		return x->account < y->account ? -1 : 1;
+	return x->rcpt < y->rcpt ? -1 : x->rcpt > y->rcpt;
+}
+
+static int store_span_order(struct span x, struct span y)
+{
+	size_t both = x.len < y.len ? x.len : y.len;
+	int order = both ? memcmp(x.ptr, y.ptr, both) : 0;
+
+	return order ? order : (x.len > y.len) - (x.len < y.len);
+}
+
+static int store_plan_foreign_order(const void *a, const void *b)
+{
+	const struct store_plan_foreign *x = a, *y = b;
+	int order = store_span_order(x->key, y->key);
+
+	if (order)
+		return order;
+	return x->rcpt < y->rcpt ? -1 : x->rcpt > y->rcpt;
+}
+
+/* each mailbox and each foreign address once, for the first recipient that led there */
+static void store_plan_distinct(struct store_plan *p)
+{
+	size_t n = 0;
+
+	if (p->local_count > 1) {
+		qsort(p->locals, p->local_count, sizeof(*p->locals), store_plan_local_order);
+		for (size_t i = 0; i < p->local_count; i++)
+			if (n == 0 || p->locals[i].account != p->locals[n - 1].account)
+				p->locals[n++] = p->locals[i];
+		p->local_count = n;
+	}
+	if (p->foreign_count > 1) {
+		n = 0;
+		qsort(p->foreign, p->foreign_count, sizeof(*p->foreign), store_plan_foreign_order);
+		for (size_t i = 0; i < p->foreign_count; i++)
+			if (n == 0 || !span_eq(p->foreign[i].key, p->foreign[n - 1].key))
+				p->foreign[n++] = p->foreign[i];
+		p->foreign_count = n;
+	}
+}
+
+static enum rc store_plan_make(struct store_plan *p, enum cause_id *cause_out, struct err *err)
+{
+	enum rc rc = RC_OK;
+
+	for (p->rcpt = 0; p->rcpt < p->m->rcpt_count && rc == RC_OK && !p->over; p->rcpt++)
+		rc = store_plan_rcpt(p, &p->m->rcpts[p->rcpt], err);
+	if (rc != RC_OK)
+		return rc;
+	store_plan_distinct(p);
+	if (p->over) /* somebody else's settings grew past what one message may reach: later, never half */
+		*cause_out = CAUSE_SERVER_TEMP_ERROR;
+	else if (p->local_count + p->foreign_count == 0)
+		*cause_out = p->disabled ? CAUSE_RCPT_DISABLED : CAUSE_RCPT_UNKNOWN;
+	else if (p->foreign_count == 0 && !p->room)
+		*cause_out = CAUSE_RCPT_MAILBOX_FULL;
+	return RC_OK;
+}
+
+/* ---- repeats */
+
+static void store_digest_span(struct store *s, struct span part)
+{
+	uint64_t len = part.len;
+
+	(void)EVP_DigestUpdate(s->digest, &len, sizeof(len));
+	(void)EVP_DigestUpdate(s->digest, part.len ? (const void *)part.ptr : "", part.len);
+}
+
+static int store_rcpt_order(const void *a, const void *b)
+{
+	return store_span_order(*(const struct span *)a, *(const struct span *)b);
+}
+
+static enum rc store_repeat_key(struct store *s, const struct store_message *m, uint8_t key[32], struct err *err)
+{
+	struct span one, *rcpts = m->rcpt_count == 1 ? &one : mem_array(m->rcpt_count, sizeof(*rcpts));
+	uint64_t count = m->rcpt_count;
+	unsigned len = 32;
+	bool ok;
+
+	for (uint32_t i = 0; i < m->rcpt_count; i++)
+		rcpts[i] = m->rcpts[i].address;
+	if (m->rcpt_count > 1)
+		qsort(rcpts, m->rcpt_count, sizeof(*rcpts), store_rcpt_order);
+	ok = EVP_DigestInit_ex2(s->digest, s->sha256, NULL) == 1;
+	store_digest_span(s, m->client);
+	store_digest_span(s, m->sender);
+	(void)EVP_DigestUpdate(s->digest, &count, sizeof(count));
+	for (uint32_t i = 0; i < m->rcpt_count; i++)
+		store_digest_span(s, rcpts[i]);
+	store_digest_span(s, m->message_id);
+	store_digest_span(s, m->digest);
+	ok = ok && EVP_DigestFinal_ex(s->digest, key, &len) == 1;
+	if (rcpts != &one)
+		free(rcpts);
+	return ok ? RC_OK : err_set(err, RC_IO, "SHA-256 failed");
+}
+
+/* Within a day either way: after the clock was set back, what came "later" is still known. */
+static enum rc store_repeat_find(struct store *s, const struct store_message *m, struct span key, int64_t *id_out, struct err *err)
+{
+	struct sql_row row;
+	int64_t id, at;
+	enum rc rc = sql_first(&s->sql, &row, STORE_SQL_DUPLICATE_GET, SQL_ARGS(SQL_B(key)), err);
+
+	if (rc != RC_OK)
+		return rc;
+	id = sql_number(&row, 0, 1, STORE_MAX_MS);
+	at = sql_number(&row, 1, 0, STORE_MAX_MS);
+	rc = sql_checked(&row, err);
+	sql_end(&row);
+	if (rc != RC_OK)
+		return rc;
+	if (at > m->received_ms + STORE_REPEAT_MS || at < m->received_ms - STORE_REPEAT_MS)
+		return RC_NONE;
+	*id_out = id;
+	return RC_OK;
+}
+
+/* ---- writing */
+
+static enum rc store_write_item(struct store *s, const struct store_message *m, int64_t message, const struct store_plan_local *l, uint64_t text_bytes,
+	struct err *err)
+{
+	struct sql_row row;
+	struct buf top;
+	int64_t uid, modseq, bytes;
+	enum rc rc = sql_first(&s->sql, &row, STORE_SQL_ACCOUNT_DELIVER_GET, SQL_ARGS(SQL_N(l->account)), err);
+
+	if (rc != RC_OK)
+		return rc == RC_NONE ? err_set(err, RC_BAD, "account %lld went away inside a transaction", (long long)l->account) : rc;
+	buf_init(&top, 4 * STORE_ADDRESS_BYTES);
+	store_mail_top(&top, m->sender, sql_text(&row, 0, STORE_ADDRESS_BYTES));
+	uid = sql_number(&row, 3, 1, STORE_MAX_MS);
+	modseq = sql_number(&row, 4, 0, STORE_MAX_MS) + 1;
+	rc = sql_checked(&row, err);
+	sql_end(&row);
+	bytes = (int64_t)(top.len + text_bytes);
+	buf_clear(&top);
+	if (rc == RC_OK)
+		rc = sql_run(&s->sql, STORE_SQL_ITEM_ADD, SQL_ARGS(SQL_N(l->account), SQL_N(uid), SQL_N(message), SQL_N(modseq), SQL_N(m->received_ms),
+			SQL_N(bytes), SQL_T(m->rcpts[l->rcpt].address)), err);
+	if (rc == RC_OK)
+		rc = sql_run(&s->sql, STORE_SQL_ACCOUNT_DELIVER, SQL_ARGS(SQL_N(l->account), SQL_N(bytes), SQL_N(uid), SQL_N(modseq)), err);
+	return rc;
+}
+
+static enum rc store_write_queued(struct store *s, const struct store_message *m, int64_t message, const struct store_plan_foreign *f, struct err *err)
+{
+	const struct store_rcpt *r = &m->rcpts[f->rcpt];
+	int64_t id = 0;
+	enum rc rc = store_number(s, STORE_COUNT_QUEUE, 1, &id, err);
+
+	if (rc != RC_OK)
+		return rc;
+	return sql_run(&s->sql, STORE_SQL_QUEUE_ADD, SQL_ARGS(SQL_N(id), SQL_N(message), SQL_T(f->text), SQL_N(r->notify), SQL_T(r->orcpt),
+		SQL_N(m->received_ms)), err);
+}
+
+static int64_t store_message_flags(const struct store_message *m)
+{
+	return (m->smtputf8 ? STORE_FLAG_SMTPUTF8 : 0) | (m->body_8bit ? STORE_FLAG_8BIT : 0) | (m->body_binary ? STORE_FLAG_BINARY : 0) |
+		(m->requiretls ? STORE_FLAG_REQUIRETLS : 0);
+}
+
+/* the text of a message on its way into a row */
+struct store_text {
+	struct span head, body; /* head: trace and header block */
+	uint64_t body_bytes;
+	struct buf head_mem, body_mem;
+	bool in_file;
+};
+
+static enum rc store_write_message(struct store *s, const struct store_message *m, int64_t id, const struct store_text *t, size_t holders, struct err *err)
+{
+	int64_t size = (int64_t)(t->head.len + t->body_bytes);
+	enum rc rc = sql_run(&s->sql, STORE_SQL_MESSAGE_ADD, SQL_ARGS(SQL_N(id), SQL_T(m->sender), SQL_T(m->envid), SQL_B(m->message_id), SQL_T(m->client),
+		SQL_T(m->peer), SQL_T(m->helo), SQL_N(m->received_ms), SQL_N(size), SQL_N(store_message_flags(m)), SQL_N(m->ret), SQL_N(m->account),
+		SQL_N(holders)), err);
+
+	if (rc == RC_OK)
+		rc = sql_run(&s->sql, STORE_SQL_CONTENT_ADD, SQL_ARGS(SQL_N(id), SQL_N(t->head.len), SQL_N(t->body_bytes), SQL_N(t->in_file),
+			SQL_B(t->head), t->in_file ? SQL_NULL : SQL_B(t->body)), err);
+	return rc;
+}
+
+static enum rc store_write_all(struct store_plan *p, int64_t id, const struct store_text *t, struct span repeat_key, struct err *err)
+{
+	const struct store_message *m = p->m;
+	enum rc rc = store_write_message(p->s, m, id, t, p->local_count + p->foreign_count, err);
+
+	for (size_t i = 0; i < p->local_count && rc == RC_OK; i++)
+		rc = store_write_item(p->s, m, id, &p->locals[i], t->head.len + t->body_bytes, err);
+	for (size_t i = 0; i < p->foreign_count && rc == RC_OK; i++)
+		rc = store_write_queued(p->s, m, id, &p->foreign[i], err);
+	if (rc == RC_OK && repeat_key.len)
+		rc = sql_run(&p->s->sql, STORE_SQL_DUPLICATE_PUT, SQL_ARGS(SQL_B(repeat_key), SQL_N(id), SQL_N(m->received_ms)), err);
+	return rc;
+}
+
+/* ---- the text */
+
+static enum rc store_text_spool(struct store *s, const struct store_message *m, int64_t id, struct store_text *t, struct err *err)
+{
+	struct store_spool *p = store_spool_get(s, m->spool);
+	enum rc rc = p ? store_spool_check(p, m->spool_bytes, err) : err_set(err, RC_BAD, "there is no such spool file");
+	uint8_t *to;
+	ssize_t n;
+
+	if (rc != RC_OK)
+		return rc;
+	t->body_bytes = m->spool_bytes;
+	t->in_file = m->spool_bytes > LIMIT_BODY_ROW_BYTES;
+	if (t->in_file)
+		return store_spool_keep(s, p, id, err);
+	buf_init(&t->body_mem, LIMIT_BODY_ROW_BYTES);
+	to = buf_reserve(&t->body_mem, m->spool_bytes);
+	while (to && t->body_mem.len < m->spool_bytes) {
+		n = pread(p->fd, to + t->body_mem.len, m->spool_bytes - t->body_mem.len, (off_t)t->body_mem.len);
+		if (n <= 0)
+			return err_errno(err, n < 0 ? RC_IO : RC_BAD, "spool file of %llu bytes ended early", (unsigned long long)m->spool_bytes);
+		t->body_mem.len += (size_t)n;
+	}
+	t->body = buf_span(&t->body_mem);
+	return RC_OK;
+}
+
+static enum rc store_text_make(struct store *s, const struct store_message *m, int64_t id, struct store_text *t, struct err *err)
+{
+	if (m->trace.len) {
+		buf_init(&t->head_mem, LIMIT_TRACE_BYTES + LIMIT_HEADER_BYTES);
+		(void)buf_reserve(&t->head_mem, m->trace.len + m->head.len);
+		buf_add(&t->head_mem, m->trace);
+		buf_add(&t->head_mem, m->head);
+		t->head = buf_span(&t->head_mem);
+	} else {
+		t->head = m->head;
+	}
+	t->body = m->body;
+	t->body_bytes = m->body.len;
+	return m->spool ? store_text_spool(s, m, id, t, err) : RC_OK;
+}
+
+/* ---- the call */
+
+/* What the envelope may hold was checked by the engine that parsed it; here only what would spoil the database or a header line made of it. */
+static bool store_envelope_text_ok(struct span s, size_t max)
+{
+	if (s.len > max || !span_is_utf8(s))
+		return false;
+	for (size_t i = 0; i < s.len; i++)
+		if (s.ptr[i] < 0x20 || s.ptr[i] == 0x7f)
+			return false;
+	return true;
+}
+
+static bool store_message_ok(const struct store_message *m)
+{
+	bool ok = store_envelope_text_ok(m->sender, STORE_ADDRESS_BYTES) && store_envelope_text_ok(m->envid, 4 * LIMIT_ENVID_BYTES) &&
+		store_envelope_text_ok(m->peer, STORE_ADDRESS_BYTES) && store_envelope_text_ok(m->helo, STORE_ADDRESS_BYTES) &&
+		store_envelope_text_ok(m->client, STORE_ADDRESS_BYTES);
+
+	ok = ok && m->rcpt_count > 0 && m->received_ms >= 0 && m->received_ms < STORE_MAX_MS && m->account >= 0 && m->ret <= 2;
+	ok = ok && m->message_id.len <= LIMIT_HEADER_FIELD_BYTES && m->trace.len <= LIMIT_TRACE_BYTES && m->head.len <= LIMIT_HEADER_BYTES;
+	ok = ok && (m->digest.len == 0 || m->digest.len == 32) && m->body.len <= LIMIT_BODY_ROW_BYTES && (m->spool == 0 || m->body.len == 0);
+	for (uint32_t i = 0; i < m->rcpt_count && ok; i++)
+		ok = store_envelope_text_ok(m->rcpts[i].address, STORE_ADDRESS_BYTES) && store_envelope_text_ok(m->rcpts[i].orcpt, 4 * LIMIT_ORCPT_BYTES);
+	return ok;
+}
+
+static enum rc store_accept_new(struct store *s, const struct store_message *m, struct span repeat_key, int64_t *id_out, enum cause_id *cause_out,
+	struct err *err)
+{
+	struct store_plan p = {.s = s, .m = m};
+	struct store_text t = {0};
+	int64_t id = 0;
+	enum rc rc;
+
+	arena_init(&p.mem, STORE_SCRATCH_BYTES);
+	store_walk_init(&p.walk, s, store_plan_found, &p);
+	rc = store_plan_make(&p, cause_out, err);
+	if (rc != RC_OK || *cause_out != CAUSE_NONE)
+		goto out;
+	rc = store_number(s, STORE_COUNT_MESSAGE, 1, &id, err);
+	if (rc == RC_OK)
+		rc = store_text_make(s, m, id, &t, err);
+	if (rc == RC_FULL) { /* nothing is in the database yet: only this message is refused */
+		*cause_out = CAUSE_SERVER_STORAGE_FULL;
+		rc = RC_OK;
+		goto out;
+	}
+	if (rc == RC_OK) {
+		rc = store_write_all(&p, id, &t, repeat_key, err);
+		if (rc != RC_OK) /* half a message must not stay, and there is no telling which half */
+			store_rollback(s);
+	}
+	if (rc == RC_OK)
+		*id_out = id;
+out:
+	buf_clear(&t.head_mem);
+	buf_clear(&t.body_mem);
+	free(p.locals);
+	free(p.foreign);
+	store_walk_clear(&p.walk);
+	arena_clear(&p.mem);
+	return rc;
+}
+
+enum rc store_accept(struct store *s, const struct store_message *m, int64_t *id_out, bool *duplicate_out, enum cause_id *cause_out, struct err *err)
+{
+	bool known = m->message_id.len && m->digest.len, repeat = false;
+	enum cause_id cause = CAUSE_NONE;
+	uint8_t key[32];
+	int64_t id = 0;
+	enum rc rc;
+
+	rc = store_message_ok(m) ? store_begin(s, err) : err_set(err, RC_BAD, "the envelope holds what cannot be");
+	if (rc == RC_OK && known)
+		rc = store_repeat_key(s, m, key, err);
+	if (rc == RC_OK && known) {
+		rc = store_repeat_find(s, m, span_of(key, STORE_REPEAT_KEY_BYTES), &id, err);
+		repeat = rc == RC_OK;
+		if (rc == RC_NONE)
+			rc = RC_OK;
+	}
+	if (rc == RC_OK && !repeat)
+		rc = store_accept_new(s, m, known ? span_of(key, STORE_REPEAT_KEY_BYTES) : SPAN_NONE, &id, &cause, err);
+	if (m->spool)
+		store_spool_drop(s, m->spool); /* whatever became of it: a lent file is used once */
+	if (rc == RC_FULL || rc == RC_IO)
+		store_rollback(s);
+	if (rc != RC_OK)
+		return rc;
+	*id_out = id;
+	*duplicate_out = repeat;
+	*cause_out = cause;
+	return RC_OK;
+}

@@ -1,0 +1,105 @@
+/* store_internal - what the files of the store share; nobody outside includes it. */
+#ifndef MAILROOM_STORE_STORE_INTERNAL_H
+#define MAILROOM_STORE_STORE_INTERNAL_H
+
+#include <openssl/evp.h>
+
+#include "base/map.h"
+#include "base/limits.h"
+#include "store/store.h"
+#include "store/store_sql.h"
+
+enum store_statement {
+#define S(name, text) STORE_SQL_##name,
+#include "store/store_statements.def"
+#undef S
+	STORE_SQL_COUNT
+};
+extern const struct sql_schema store_schema;
+
+/* ids come from the table `counter` (never used twice, whatever is deleted); read once a transaction, written back at its end */
+enum store_counter { STORE_COUNT_DOMAIN, STORE_COUNT_ACCOUNT, STORE_COUNT_ALIAS, STORE_COUNT_MESSAGE, STORE_COUNT_QUEUE, STORE_COUNT_VALIDITY, STORE_COUNTERS };
+
+enum { STORE_ADDRESS_BYTES = 1024, STORE_PAGE_ROWS = 200, STORE_SCRATCH_BYTES = 64 << 20 };
+enum { STORE_ALIAS_DEPTH = 10, STORE_ALIAS_TARGETS = 1000, STORE_PLAN_TARGETS = 100000 };
+enum { STORE_REPEAT_MS = 24 * 3600 * 1000, STORE_REPEAT_KEY_BYTES = 16 };
+#define STORE_MAX_MS (INT64_MAX / 4) /* any time, size or count in the database; sums cannot overflow */
+enum store_account_state { STORE_ACCOUNT_DISABLED, STORE_ACCOUNT_ENABLED, STORE_ACCOUNT_GONE /* being emptied by store_tidy */ };
+
+struct store_spool {
+	uint64_t id;
+	int fd;
+	char name[20]; /* below spool/ */
+};
+
+struct store {
+	struct sql sql;
+	int dir_fd, bodies_fd, spool_fd;
+	unsigned flags;
+	struct map spools;
+	EVP_MD *sha256;
+	EVP_MD_CTX *digest;
+	int64_t next[STORE_COUNTERS]; /* 0: not read in this transaction */
+	bool next_changed[STORE_COUNTERS];
+	int64_t *bodies; /* body files named in this transaction; taken back at a rollback */
+	size_t body_count, body_size;
+};
+
+/* a number nobody had before */
+enum rc store_number(struct store *s, enum store_counter c, int64_t least, int64_t *out, struct err *err) RC_WARN;
+/* a call that writes runs in the caller's transaction, or in one of its own: begin sets *own, end commits or takes back */
+enum rc store_write_begin(struct store *s, bool *own, struct err *err) RC_WARN;
+enum rc store_write_end(struct store *s, bool own, enum rc rc, struct err *err) RC_WARN;
+
+/* an address taken apart for look-ups; spans live in the arena */
+struct store_name {
+	struct span text;   /* as address_write spells it, local part in lower case as in key */
+	struct span key;    /* as address_key spells it */
+	struct span domain; /* the part of key behind the last @ */
+};
+enum rc store_name_parse(struct span address, struct arena *mem, struct store_name *out, struct err *err) RC_WARN; /* RC_BAD */
+enum rc store_domain_id(struct store *s, struct span name, int64_t *id_out, int64_t *catch_all_out, struct err *err) RC_WARN; /* RC_NONE */
+
+struct store_found {
+	enum store_found_kind { STORE_FOUND_NOBODY, STORE_FOUND_FOREIGN, STORE_FOUND_ALIAS, STORE_FOUND_ACCOUNT } kind;
+	int64_t id;
+	bool enabled;
+	int64_t quota_bytes, used_bytes;
+};
+/* who answers to this address, by the order that store.h gives */
+enum rc store_find(struct store *s, const struct store_name *name, struct store_found *out, struct err *err) RC_WARN;
+enum rc store_find_account(struct store *s, int64_t id, struct store_found *out, struct err *err) RC_WARN; /* RC_NONE */
+
+/* every account and foreign address behind an alias, each alias visited once (so loops end) */
+struct store_walk {
+	struct store *s;
+	struct map seen; /* alias ids */
+	unsigned depth, targets;
+	bool over; /* more targets or a deeper chain than the limits allow: some were left out */
+	bool loop; /* an alias came back */
+	enum rc (*found)(void *arg, const struct store_found *what, const struct store_name *name, struct err *err); /* RC_EXISTS: stop, that is enough */
+	void *arg;
+};
+void store_walk_init(struct store_walk *w, struct store *s, enum rc (*found)(void *, const struct store_found *, const struct store_name *, struct err *), void *arg);
+enum rc store_walk_alias(struct store_walk *w, int64_t alias, struct err *err) RC_WARN;
+void store_walk_clear(struct store_walk *w);
+/* an account is going: alias rows that name it go too, and aliases that led nowhere else */
+enum rc store_alias_forget(struct store *s, struct span key, struct err *err) RC_WARN;
+
+struct store_spool *store_spool_get(struct store *s, uint64_t spool);
+/* is it as long as the peer said? RC_BAD */
+enum rc store_spool_check(const struct store_spool *p, uint64_t bytes, struct err *err) RC_WARN;
+/* synced, named bodies/xx/ID, that directory synced; taken back with the transaction */
+enum rc store_spool_keep(struct store *s, struct store_spool *p, int64_t message, struct err *err) RC_WARN;
+enum rc store_body_read(struct store *s, int64_t message, uint64_t offset, size_t bytes, struct buf *out, struct err *err) RC_WARN;
+void store_body_remove(struct store *s, int64_t message);
+void store_bodies_settle(struct store *s, bool committed);
+enum rc store_spool_open_dirs(struct store *s, const char *dir, struct err *err) RC_WARN;
+enum rc store_spool_clean(struct store *s, struct err *err) RC_WARN;
+void store_spool_close_all(struct store *s);
+
+/* the lines on top of every mail as it is read (RFC 5321 4.4: final delivery adds Return-Path) */
+void store_mail_top(struct buf *out, struct span sender, struct span account_address);
+enum rc store_mail_remove_all(struct store *s, int64_t account, size_t max, bool *more_out, struct err *err) RC_WARN;
+
+#endif

@@ -1,0 +1,59 @@
+/* The schema, step by step. A step that was released is never changed; a new one is added at the end. */
+#include "store/store_internal.h"
+
+static const struct sql_migration store_migrations[] = {
+	{
+		"CREATE TABLE counter (name TEXT PRIMARY KEY, next BIGINT NOT NULL) " SQL_CLUSTERED ";"
+		"INSERT INTO counter (name, next) VALUES ('domain', 1), ('account', 1), ('alias', 1), ('message', 1), ('queue', 1), ('validity', 1);"
+
+		"CREATE TABLE domain (id " SQL_ID ", name TEXT NOT NULL UNIQUE, catch_all BIGINT NOT NULL);" /* catch_all: account or 0 */
+
+		"CREATE TABLE account (id " SQL_ID ", domain BIGINT REFERENCES domain(id), key TEXT NOT NULL UNIQUE, address TEXT NOT NULL,"
+		" state BIGINT NOT NULL, quota_bytes BIGINT NOT NULL, used_bytes BIGINT NOT NULL, messages BIGINT NOT NULL, next_uid BIGINT NOT NULL,"
+		" uidvalidity BIGINT NOT NULL, modseq BIGINT NOT NULL, created_ms BIGINT NOT NULL);"
+		"CREATE INDEX account_domain ON account (domain, key);"
+		"CREATE INDEX account_gone ON account (id) WHERE state = 2;"
+
+		"CREATE TABLE alias (id " SQL_ID ", domain BIGINT NOT NULL REFERENCES domain(id), key TEXT NOT NULL UNIQUE, address TEXT NOT NULL);"
+		"CREATE INDEX alias_domain ON alias (domain, key);"
+		"CREATE TABLE alias_target (alias BIGINT NOT NULL REFERENCES alias(id), key TEXT NOT NULL, target TEXT NOT NULL,"
+		" PRIMARY KEY (alias, key)) " SQL_CLUSTERED ";"
+		"CREATE INDEX alias_target_key ON alias_target (key, alias);"
+
+		/* holders: rows of mailbox_item and queue that name it; at 0 store_tidy frees it. message_id is whatever stood in the mail: bytes. */
+		"CREATE TABLE message (id " SQL_ID ", sender TEXT NOT NULL, envid TEXT NOT NULL, message_id " SQL_BYTES " NOT NULL, client TEXT NOT NULL,"
+		" peer TEXT NOT NULL, helo TEXT NOT NULL, received_ms BIGINT NOT NULL, size BIGINT NOT NULL, flags BIGINT NOT NULL, ret BIGINT NOT NULL,"
+		" account BIGINT NOT NULL, holders BIGINT NOT NULL);"
+		"CREATE INDEX message_free ON message (id) WHERE holders = 0;"
+		/* apart from message, so that listings never touch bodies; the lengths stand before the bytes for the same reason */
+		"CREATE TABLE content (message " SQL_ID " REFERENCES message(id), head_bytes BIGINT NOT NULL, body_bytes BIGINT NOT NULL, in_file BIGINT NOT NULL,"
+		" head " SQL_BYTES " NOT NULL, body " SQL_BYTES ");"
+
+		/* bytes: as read, with Return-Path and Delivered-To; rcpt: the address the sender used */
+		"CREATE TABLE mailbox_item (account BIGINT NOT NULL REFERENCES account(id), uid BIGINT NOT NULL, message BIGINT NOT NULL, modseq BIGINT NOT NULL,"
+		" received_ms BIGINT NOT NULL, bytes BIGINT NOT NULL, rcpt TEXT NOT NULL, PRIMARY KEY (account, uid)) " SQL_CLUSTERED ";"
+
+		"CREATE TABLE queue (id " SQL_ID ", message BIGINT NOT NULL REFERENCES message(id), rcpt TEXT NOT NULL, notify BIGINT NOT NULL,"
+		" orcpt TEXT NOT NULL, state BIGINT NOT NULL, next_try_ms BIGINT NOT NULL, attempts BIGINT NOT NULL, lease_until_ms BIGINT NOT NULL);"
+		"CREATE INDEX queue_due ON queue (state, next_try_ms);"
+		"CREATE INDEX queue_message ON queue (message);"
+
+		"CREATE TABLE duplicate (key " SQL_BYTES " PRIMARY KEY, message BIGINT NOT NULL, at_ms BIGINT NOT NULL) " SQL_CLUSTERED ";"
+		"CREATE INDEX duplicate_at ON duplicate (at_ms);",
+		"PRAGMA user_version = 1",
+	},
+};
+
+static const char *const store_texts[STORE_SQL_COUNT] = {
+#define S(name, text) [STORE_SQL_##name] = text,
+#include "store/store_statements.def"
+#undef S
+};
+
+const struct sql_schema store_schema = {
+	.what = "mail database",
+	.migrations = store_migrations,
+	.version = sizeof(store_migrations) / sizeof(store_migrations[0]),
+	.texts = store_texts,
+	.text_count = STORE_SQL_COUNT,
+};

@@ -1,0 +1,287 @@
+/* sandbox_try - enters the walls of one role and then does one thing, so that a test can look from outside whether it was denied, ended the
+ * process (SIGSYS), or went through.
+ *
+ *   sandbox_try [--kill] [--uid N] [--root DIR] [--write DIR] ROLE TRY
+ *
+ * TRY: a name of sandbox_probe, "all" of them, "files" or "sqlite" (works in DIR; not outside), "serve" (loop, timer, channel with
+ * descriptors, TLS handshake), "walls". Prints "denied ..." (exit 0), "ALLOWED ..." (1), "works" (0) or "fails: ..." (3). */
+#include <errno.h>
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/num.h"
+#include "ipc/chan.h"
+#include "loop/sandbox.h"
+#include "loop/sandbox_probe.h"
+#include "loop/stream.h"
+#include "tls_pair.h"
+
+static int try_say(int status, const char *verdict, const char *words)
+{
+	char line[300];
+	int n = snprintf(line, sizeof(line), "%s%s%s\n", verdict, words[0] ? ": " : "", words);
+
+	(void)!write(STDOUT_FILENO, line, n > 0 ? (size_t)n : 0);
+	return status;
+}
+
+/* ---- what must still work: files */
+
+#define STEP(what) \
+	do { \
+		if (!(what)) \
+			return try_say(3, "fails", #what); \
+	} while (0)
+
+static int try_files(const char *dir)
+{
+	char one[300], two[300];
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+	void *map;
+	int fd;
+
+	(void)snprintf(one, sizeof(one), "%s/one", dir);
+	(void)snprintf(two, sizeof(two), "%s/two", dir);
+	STEP((fd = open(one, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) >= 0);
+	STEP(pwrite(fd, "mail", 4, 0) == 4);
+	STEP(fcntl(fd, F_SETLK, &lock) == 0);
+	STEP(flock(fd, LOCK_EX | LOCK_NB) == 0);
+	STEP(ftruncate(fd, 4096) == 0);
+	map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	STEP(map != MAP_FAILED);
+	STEP(munmap(map, 4096) == 0);
+	STEP(fsync(fd) == 0 && fdatasync(fd) == 0);
+	STEP(close(fd) == 0);
+	STEP(rename(one, two) == 0);
+	STEP(unlink(two) == 0);
+	STEP((fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0);
+	STEP(fsync(fd) == 0);
+	close(fd);
+	return try_say(0, "works", "");
+}
+
+static int try_sqlite(const char *dir)
+{
+	sqlite3 *db = NULL;
+	char path[300];
+
+	(void)snprintf(path, sizeof(path), "%s/try.db", dir);
+	STEP(sqlite3_open(path, &db) == SQLITE_OK);
+	STEP(sqlite3_exec(db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL) == SQLITE_OK);
+	STEP(sqlite3_exec(db, "PRAGMA synchronous = FULL", NULL, NULL, NULL) == SQLITE_OK);
+	STEP(sqlite3_exec(db, "CREATE TABLE mail (id INTEGER PRIMARY KEY, body BLOB)", NULL, NULL, NULL) == SQLITE_OK);
+	STEP(sqlite3_exec(db, "BEGIN; INSERT INTO mail (body) VALUES (randomblob(300000)); COMMIT", NULL, NULL, NULL) == SQLITE_OK);
+	STEP(sqlite3_exec(db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL) == SQLITE_OK);
+	STEP(sqlite3_exec(db, "VACUUM", NULL, NULL, NULL) == SQLITE_OK);
+	STEP(sqlite3_close(db) == SQLITE_OK);
+	STEP(unlink(path) == 0);
+	return try_say(0, "works", "");
+}
+
+/* ---- what must still work: serving. Everything is made before the walls but what a role makes behind them. */
+
+struct serving {
+	struct loop *loop;
+	struct tls_pair tls;
+	int chan_fds[2], stream_fds[2];
+	struct chan *near, *far;
+	struct loop_timer timer;
+	bool got_frame, got_fd, ticked, tls_up, echoed;
+};
+
+static enum rc serve_frame(void *owner, struct chan *c, enum msg_type type, const union msg_any *msg)
+{
+	struct serving *s = owner;
+
+	(void)c;
+	s->got_frame = type == MSG_PEER;
+	s->got_fd = type == MSG_PEER && fcntl(msg->peer.sock, F_GETFD) == FD_CLOEXEC;
+	if (type == MSG_PEER)
+		close(msg->peer.sock);
+	return RC_OK;
+}
+
+static void serve_gone(void *owner, struct chan *c, const char *why)
+{
+	(void)owner;
+	(void)c;
+	(void)try_say(3, "fails", why);
+}
+
+static size_t serve_bytes(void *owner, struct span bytes)
+{
+	struct serving *s = owner;
+
+	s->echoed = span_eq(bytes, SPAN_LIT("hello"));
+	return bytes.len;
+}
+
+static struct span serve_out(void *owner)
+{
+	(void)owner;
+	return SPAN_NONE;
+}
+
+static void serve_sent(void *owner, size_t n)
+{
+	(void)owner;
+	(void)n;
+}
+
+static void serve_tls(void *owner, bool ok, const char *why)
+{
+	struct serving *s = owner;
+
+	s->tls_up = ok;
+	if (!ok)
+		(void)try_say(3, "fails", why);
+}
+
+static void serve_closed(void *owner, const char *why)
+{
+	(void)owner;
+	(void)try_say(3, "fails", why);
+}
+
+static void serve_tick(void *arg, mono_ms now)
+{
+	struct serving *s = arg;
+	bool sent = false;
+
+	(void)now;
+	if (tls_pair_client_step(&s->tls) && !s->echoed)
+		sent = SSL_write(s->tls.client, "hello", 5) == 5;
+	s->ticked = s->ticked || sent;
+	if (s->echoed && s->got_frame)
+		loop_stop(s->loop, 0);
+	else
+		loop_timer_at(&s->timer, now + 2);
+}
+
+static void serve_prepare(struct serving *s)
+{
+	s->loop = loop_new();
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, s->chan_fds) || socketpair(AF_UNIX, SOCK_STREAM, 0, s->stream_fds))
+		_exit(4);
+	tls_pair_init(&s->tls, s->stream_fds[1]);
+}
+
+static int try_serve(struct serving *s)
+{
+	static const struct chan_ops chan_ops = {serve_frame, serve_gone};
+	static const struct stream_ops stream_ops = {serve_bytes, serve_out, serve_sent, serve_tls, serve_closed};
+	struct stream *stream = stream_new(s->loop, s->stream_fds[0], &stream_ops, s);
+	struct msg_peer frame = {.role = ROLE_STORE, .worker = 7, .sock = s->stream_fds[0]};
+	uint8_t chance[16];
+	void *much = malloc(64 << 20);
+
+	STEP(much && getrandom(chance, sizeof(chance), 0) == sizeof(chance));
+	free(much);
+	s->near = chan_new(s->loop, s->chan_fds[0], ROLE_PARENT, ROLE_STORE, 0, &chan_ops, s);
+	s->far = chan_new(s->loop, s->chan_fds[1], ROLE_STORE, ROLE_PARENT, 0, &chan_ops, s);
+	loop_timer_init(s->loop, &s->timer, serve_tick, s);
+	loop_timer_at(&s->timer, loop_now(s->loop));
+	STEP(stream_tls(stream, s->tls.server_ctx) == RC_OK);
+	stream_start(stream);
+	chan_send(s->near, MSG_PEER, &frame);
+	STEP(loop_run(s->loop) == 0);
+	STEP(s->got_frame && s->got_fd && s->ticked && s->tls_up && s->echoed);
+	return try_say(0, "works", stream_tls_version(stream));
+}
+
+/* ---- */
+
+static int try_probe(const char *name)
+{
+	for (size_t i = 0; i < sandbox_probe_count(); i++) {
+		int error;
+		bool denied;
+
+		if (strcmp(sandbox_probe_name(i), name) != 0)
+			continue;
+		denied = sandbox_probe_try(i, &error);
+		return try_say(denied ? 0 : 1, denied ? "denied" : "ALLOWED", error ? strerrordesc_np(error) : "");
+	}
+	return try_say(2, "no such try", name);
+}
+
+static int try_all(void)
+{
+	struct buf out;
+
+	buf_init(&out, 64 << 10);
+	sandbox_probe_run(&out);
+	(void)!write(STDOUT_FILENO, out.ptr, out.len);
+	return span_find_span(buf_span(&out), SPAN_LIT("ALLOWED")) < out.len ? 1 : 0;
+}
+
+static int try_walls(unsigned walls, unsigned abi)
+{
+	struct rlimit core, files;
+	char words[200];
+
+	STEP(getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_max == 0);
+	STEP(getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max == 64);
+	return try_say(0, "walls", sandbox_describe(walls, abi, words));
+}
+
+static bool try_options(int argc, char **argv, struct sandbox_plan *plan, int *at)
+{
+	for (*at = 1; *at < argc && strncmp(argv[*at], "--", 2) == 0; ++*at) {
+		const char *option = argv[*at];
+		uint64_t n = 0;
+
+		if (strcmp(option, "--kill") == 0) {
+			plan->kill_on_violation = true;
+			continue;
+		}
+		if (++*at >= argc)
+			return false;
+		if (strcmp(option, "--uid") == 0 && num_parse(span_str(argv[*at]), UINT32_MAX - 1, &n) == RC_OK)
+			plan->uid = (uid_t)n;
+		else if (strcmp(option, "--root") == 0)
+			plan->root = argv[*at];
+		else if (strcmp(option, "--write") == 0)
+			plan->write_dir = argv[*at];
+		else
+			return false;
+	}
+	return argc - *at == 2;
+}
+
+int main(int argc, char **argv)
+{
+	struct sandbox_plan plan = {.fd_max = 64, .file_max_bytes = 1 << 30};
+	struct serving serving = {0};
+	unsigned walls, abi;
+	struct err err;
+	const char *try;
+	int at;
+
+	if (!try_options(argc, argv, &plan, &at))
+		return try_say(2, "usage", "sandbox_try [--kill] [--uid N] [--root DIR] [--write DIR] ROLE TRY");
+	plan.role = argv[at];
+	try = argv[at + 1];
+	if (strcmp(try, "serve") == 0)
+		serve_prepare(&serving);
+	if (sandbox_enter(&plan, &walls, &abi, &err))
+		return try_say(4, "not entered", err.words);
+	if (strcmp(try, "walls") == 0)
+		return try_walls(walls, abi);
+	if (strcmp(try, "all") == 0)
+		return try_all();
+	if (strcmp(try, "serve") == 0)
+		return try_serve(&serving);
+	if (strcmp(try, "files") == 0)
+		return try_files(plan.root && walls & WALL_ROOT ? "/" : plan.write_dir);
+	if (strcmp(try, "sqlite") == 0)
+		return try_sqlite(plan.root && walls & WALL_ROOT ? "" : plan.write_dir);
+	return try_probe(try);
+}

@@ -1,0 +1,9 @@
+#ifndef MAILROOM_TEST_UNIT_CONF_H
+#define MAILROOM_TEST_UNIT_CONF_H
+
+void test_conf_load_files(void **state);
+void test_conf_load_include(void **state);
+void test_conf_load_limits(void **state);
+void test_conf_override(void **state);
+
+#endif

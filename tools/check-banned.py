@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""Finds what is banned in src and the preprocessor (src/base/banned.h) cannot see.
+
+usage: check-banned.py [--src DIR] | --selftest     exit 1 when a line offends
+"""
+import argparse
+import os
+import re
+import sys
+import tempfile
+
+# Fixed character arrays in structs of headers, (file, struct, member): why it may stand. A text that somebody else sizes is never here.
+FIXED_TEXT = {
+    ("base/err.h", "err", "words"): "short-lived, on the stack of whoever asks; words for a person may be cut",
+    ("proto/smtp/smtp_internal.h", "smtp_in", "ref"): "the owner's own session name, at most 16 bytes by contract",
+    ("proto/smtp/smtp_internal.h", "smtp_in", "mechanism"): "SASL names have at most 20 characters (RFC 4422 3.1), longer ones are refused",
+    ("role/worker.h", "session", "ref"): "the session name that we make ourselves",
+    ("role/worker.h", "session", "peer_text"): "a numeric IP address from inet_ntop, 45 characters at most",
+    ("store/store_internal.h", "store_spool", "name"): "a decimal 64-bit number",
+}
+# SQL that is no literal at the call, (file, argument): why it may stand.
+SQL_ARGUMENTS = {
+    ("store/store_sql.c", "literal"): "one wrapper, whose callers pass string constants of that file",
+    ("store/store_sql.c", "q->schema->texts[statement]"): "the table of statements, all string constants",
+}
+NEVER = {
+    "system": "runs a shell",
+    "popen": "runs a shell",
+    "execl": "use execv with an argument array",
+    "execlp": "use execv with an argument array",
+    "execle": "use execve with an argument array",
+    "execvp": "searches PATH",
+    "execvpe": "searches PATH",
+}
+NETWORK_NEVER = {
+    "getaddrinfo": "blocks, reads files and opens sockets",
+    "gethostbyname": "blocks, reads files and opens sockets",
+    "syslog": "opens a socket of its own; roles log through base/log",
+    "openlog": "opens a socket of its own; roles log through base/log",
+}
+# what a role that parses bytes from the network is made of
+NETWORK = re.compile(r"^(base|loop|ipc|mail|cause|proto|policy)/|^role/(mx|user|relay|web|worker)[^/]*$")
+
+TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
+CALL = re.compile(r"(?<![\w.])(?<!->)([A-Za-z_]\w*)\s*\(")
+SQL_CALL = re.compile(r"\b(sqlite3_(?:exec|prepare(?:16)?(?:_v[23])?))\s*\(")
+
+
+def blank(m, keep_strings):
+    """Comments become blanks; strings keep their quotes (and, where wanted, their words) so that offsets and lines stay."""
+    s = m.group(0)
+    if s[0] == "/" or not keep_strings:
+        inner = "".join(c if c == "\n" else " " for c in s)
+        return inner if s[0] == "/" else s[0] + inner[1:-1] + s[-1]
+    return s
+
+
+def line_of(text, at):
+    return text.count("\n", 0, at) + 1
+
+
+def arguments(text, at):
+    """The arguments of the call whose opening parenthesis is right before `at`."""
+    depth, args, start = 0, [], at
+    for i in range(at, len(text)):
+        c = text[i]
+        if c in "([{":
+            depth += 1
+        elif c in ")]}":
+            if depth == 0:
+                return args + [text[start:i].strip()]
+            depth -= 1
+        elif c == "," and depth == 0:
+            args.append(text[start:i].strip())
+            start = i + 1
+    return args
+
+
+def check_sql(path, text, used):
+    for m in SQL_CALL.finditer(text):
+        where = f"{path}:{line_of(text, m.start())}: {m.group(1)}"
+        if not path.startswith("store/"):
+            yield f"{where}: SQL outside src/store"
+            continue
+        args = arguments(text, m.end())
+        sql = args[1] if len(args) > 1 else ""
+        if re.fullmatch(r'("[^"]*"\s*)+', sql):
+            continue
+        if (path, sql) in SQL_ARGUMENTS:
+            used.add((path, sql))
+            continue
+        yield f"{where}: the SQL text '{sql}' is no string literal and not in SQL_ARGUMENTS"
+
+
+def check_calls(path, text):
+    for m in CALL.finditer(text):
+        name = m.group(1)
+        reason = NEVER.get(name) or (NETWORK_NEVER.get(name) if NETWORK.search(path) else None)
+        if reason:
+            yield f"{path}:{line_of(text, m.start())}: {name}: {reason}"
+
+
+def matching(text, at):
+    depth = 0
+    for i in range(at, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[i], 0)
+        if depth == 0:
+            return i
+    return len(text)
+
+
+def check_members(path, text, used):
+    for m in re.finditer(r"\b(?:struct|union)\s+(\w+)?\s*\{", text):
+        body_at = m.end()
+        body = text[body_at:matching(text, m.end() - 1)]
+        # inner structs with a name are found by themselves; parameters of function pointers are no members
+        body = re.sub(r"\b(?:struct|union)\s+\w+\s*\{[^{}]*\}", lambda k: re.sub(r"[^\n]", " ", k.group(0)), body)
+        while True:
+            flat = re.sub(r"\([^()]*\)", lambda k: re.sub(r"[^\n]", " ", k.group(0)), body)
+            if flat == body:
+                break
+            body = flat
+        for member in re.finditer(r"\bchar\b([^;{}]*);", body):
+            for name in re.finditer(r"(?<![\w*])(\w+)\s*\[[^\]]*\]", re.sub(r"\*[\s\w]*", "*", member.group(1))):
+                key = (path, m.group(1), name.group(1))
+                if key in FIXED_TEXT:
+                    used.add(key)
+                    continue
+                line = line_of(text, body_at + member.start())
+                yield f"{path}:{line}: struct {m.group(1)}: char {name.group(1)}[]: a fixed text in a struct that lives, not in FIXED_TEXT"
+
+
+def check(src):
+    bad, used, files = [], set(), set()
+    for place, _, names in sorted(os.walk(src)):
+        for name in sorted(names):
+            if not name.endswith((".c", ".h")):
+                continue
+            full = os.path.join(place, name)
+            path = os.path.relpath(full, src).replace(os.sep, "/")
+            files.add(path)
+            if path == "base/banned.h":
+                continue
+            with open(full, encoding="utf-8", errors="replace") as f:
+                text = f.read()
+            bare = TOKEN.sub(lambda m: blank(m, False), text)
+            bad += check_sql(path, bare, used)
+            bad += check_calls(path, bare)
+            if name.endswith(".h"):
+                bad += check_members(path, bare, used)
+    for entry in list(FIXED_TEXT) + list(SQL_ARGUMENTS):
+        if entry[0] in files and entry not in used:
+            bad.append(f"{entry[0]}: {entry[1:]} is allowed in tools/check-banned.py but no longer there")
+    return bad, len(files)
+
+
+def selftest():
+    good = {
+        "cli/a.c": 'int f(void) { return getaddrinfo(0, 0, 0, 0); } /* system(x) popen(y) */\nconst char *s = "system(";\n',
+        "store/a.c": 'void f(void) { sqlite3_exec(db, "BEGIN" " IMMEDIATE", 0, 0, 0); x->system(1); file_system(2); }\n',
+        "mail/a.h": "struct a { const char *name, *const names[7]; int (*f)(char out[14]); uint8_t key[32]; };\nchar *num(char out[14]);\n",
+    }
+    planted = [
+        ("mail/b.c", "int f(void) { return system (cmd); }\n"),
+        ("role/b.c", 'void f(void) { popen("ls", "r"); }\n'),
+        ("role/b.c", 'void f(void) { execlp("ls", "ls", 0); }\n'),
+        ("role/mx.c", "void f(void) { getaddrinfo(a, b, c, d); }\n"),
+        ("proto/smtp/b.c", 'void f(void) { syslog(1, "x"); }\n'),
+        ("role/b.c", 'void f(void) { sqlite3_exec(db, "BEGIN", 0, 0, 0); }\n'),
+        ("store/b.c", "void f(void) { sqlite3_prepare_v2(db, buf_cstr(&b), -1, &st, 0); }\n"),
+        ("store/b.c", 'void f(void) { sqlite3_exec(db, on ? "A" : b, 0, 0, 0); }\n'),
+        ("mail/b.h", "struct b {\n\tint n;\n\tchar name[64];\n};\n"),
+        ("mail/b.h", "struct b {\n\tunsigned char *x, name[64];\n};\n"),
+        ("mail/b.h", "struct b {\n\tstruct c { char name[64]; } c;\n};\n"),
+        ("mail/b.h", "struct b {\n\tunion { char name[64]; int n; };\n};\n"),
+        ("base/err.h", "struct err { int n; };\n"),
+    ]
+    for extra in [None] + planted:
+        with tempfile.TemporaryDirectory() as src:
+            for path, text in list(good.items()) + ([extra] if extra else []):
+                os.makedirs(os.path.dirname(os.path.join(src, path)), exist_ok=True)
+                with open(os.path.join(src, path), "w", encoding="utf-8") as f:
+                    f.write(text)
+            bad, _ = check(src)
+            if bool(bad) != bool(extra):
+                print(f"selftest: {extra}: found {bad}")
+                return 1
+    print(f"selftest: {len(planted)} planted uses found, none where there is none")
+    return 0
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--src", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "src"))
+    p.add_argument("--selftest", action="store_true")
+    args = p.parse_args()
+    if args.selftest:
+        return selftest()
+    bad, files = check(args.src)
+    for line in bad:
+        print(line)
+    if files == 0:
+        print(f"no sources below {args.src}")
+        return 1
+    if not bad:
+        print(f"{files} files, nothing banned")
+    return 1 if bad else 0
+
+
+sys.exit(main())

@@ -1,0 +1,111 @@
+#!/usr/bin/python3
+"""Every test, in the order in which a failure is cheapest to understand; ends with "N passed, N failed" and status 1 when anything failed.
+
+usage: run-tests.py [STEP ...]      steps: see STEPS below; without one all are run"""
+import os
+import re
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PYTHON = '/usr/bin/python3'
+SANITIZED = 'build-test/src/cli/mailroom'
+ENV = dict(os.environ, ASAN_OPTIONS='detect_leaks=0:abort_on_error=1', UBSAN_OPTIONS='print_stacktrace=1:halt_on_error=1', MAILROOM=os.path.join(ROOT, SANITIZED))
+
+
+def run(command, **more):
+    """Runs it, lets its output through, returns (status, output)."""
+    p = subprocess.Popen(command, cwd=ROOT, env=dict(ENV, **more), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace', stdin=subprocess.DEVNULL)
+    out = []
+    for line in p.stdout:
+        out.append(line)
+        sys.stdout.write(line)
+        sys.stdout.flush()
+    return p.wait(), ''.join(out)
+
+
+def counted(result, pattern_ok, pattern_bad):
+    """(passed, failed) from what a runner says at its end; a bad status counts as one failure at least."""
+    status, out = result
+    ok = sum(int(n) for n in re.findall(pattern_ok, out))
+    bad = sum(int(n) for n in re.findall(pattern_bad, out))
+    if status != 0 and bad == 0:
+        bad = 1
+    if status == 0 and ok == 0:
+        print('nothing was tested: that counts as a failure')
+        bad = 1
+    return ok, bad
+
+
+def one(command):
+    status, _ = run(command)
+    return (1, 0) if status == 0 else (0, 1)
+
+
+def build(directory, *options, cc='gcc'):
+    if not os.path.exists(os.path.join(ROOT, directory, 'build.ninja')):
+        status, _ = run(['meson', 'setup', directory, *options], CC=cc)
+        if status:
+            return 0, 1
+    return one(['ninja', '-C', directory, '--quiet'])
+
+
+def checks():
+    ok = bad = 0
+    for script in ('check-includes.py', 'check-banned.py', 'check-catalogue.py'):
+        for extra in ([], ['--selftest']):
+            a, b = one([PYTHON, 'tools/' + script, *extra])
+            print('%s %s: %s' % (script, ' '.join(extra), 'ok' if a else 'FAILED'))
+            ok, bad = ok + a, bad + b
+    return ok, bad
+
+
+def unit():
+    result = run(['meson', 'test', '-C', 'build-test', '--no-rebuild', '--print-errorlogs', '--num-processes', '2', '--timeout-multiplier', '3'])
+    return counted(result, r'(?m)^Ok:\s+(\d+)', r'(?m)^(?:Fail|Timeout|Unexpected Pass):\s+(\d+)')
+
+
+def pytest():
+    result = run([PYTHON, '-m', 'pytest', '-q', '-x' if os.environ.get('FAST_FAIL') else '-q', '--durations=5', 'test/e2e'])
+    return counted(result, r'(\d+) passed', r'(\d+) (?:failed|error)')
+
+
+def crash():
+    result = run([PYTHON, 'test/crash/crash.py', '--mailroom', SANITIZED, '--rounds', '50'])
+    return counted(result, r'(?m)^(\d+) passed', r'(?m)^\d+ passed, (\d+) failed')
+
+
+STEPS = {
+    'build': lambda: build('build-test', '-Db_sanitize=address,undefined', '-Db_lundef=false', '--buildtype=debugoptimized'),
+    'clang': lambda: build('build-clang', cc='clang'),
+    'checks': checks,
+    'unit': unit,
+    'e2e': pytest,
+    'crash': crash,
+}
+
+
+def main():
+    names = sys.argv[1:] or list(STEPS)
+    total = [0, 0]
+    summary = []
+    for name in names:
+        if name not in STEPS:
+            sys.exit('no such step: %s; there are: %s' % (name, ' '.join(STEPS)))
+        print('== %s' % name, flush=True)
+        t = time.monotonic()
+        ok, bad = STEPS[name]()
+        summary.append('%-8s %5d passed %3d failed  %4.0f s' % (name, ok, bad, time.monotonic() - t))
+        total[0] += ok
+        total[1] += bad
+        if bad and name == 'build':
+            break
+    print('== summary')
+    print('\n'.join(summary))
+    print('%d passed, %d failed' % tuple(total))
+    return 1 if total[1] or not total[0] else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
