@@ -164,18 +164,23 @@ static double explain_codes(const struct cause *c, const struct scan_reply *r, s
 	return best;
 }
 
-/* an entry only of POP3, or one that POP3 has not */
-static bool explain_fits_protocol(const struct cause *c, bool pop3)
+/* does the catalogue know the cause with that reply's code at all? In POP3, which has none: in POP3 */
+static bool explain_knows_code(const struct cause *c, const struct scan_reply *r)
 {
-	bool has_pop3 = c->forms[CAUSE_POP3].text != NULL, has_smtp = c->forms[CAUSE_SMTP].text || c->forms[CAUSE_SMTP_CLOSING].text;
+	char code[8];
 
-	for (size_t i = 0; c->also[i]; i++) {
-		if (c->also[i][0] == '-')
-			has_pop3 = true;
-		else
-			has_smtp = true;
-	}
-	return pop3 ? has_pop3 : has_smtp;
+	if (r->pop3 && c->forms[CAUSE_POP3].text)
+		return true;
+	if (!r->pop3 && !r->code) /* an enhanced code alone */
+		return true;
+	for (int form = 0; form < CAUSE_POP3; form++)
+		if (!r->pop3 && c->forms[form].text && c->forms[form].code == r->code)
+			return true;
+	(void)snprintf(code, sizeof(code), r->pop3 ? "-ERR" : "%03u", r->code % 1000);
+	for (size_t i = 0; c->also[i]; i++)
+		if (span_starts(span_str(c->also[i]), span_str(code)))
+			return true;
+	return false;
 }
 
 /* the best of the cause's patterns that stand in the text: its weight, and where */
@@ -218,8 +223,8 @@ static struct explain_candidate explain_weigh(enum cause_id id, const struct sca
 		double codes = explain_codes(c, r, &out);
 
 		out.confidence += out.pattern ? codes / 2 : codes;
-		if (out.pattern && !explain_fits_protocol(c, r->pop3))
-			out.confidence -= 0.3;
+		if (out.pattern && !explain_knows_code(c, r))
+			out.confidence -= r->pop3 ? 0.3 : 0.1;
 	}
 	if (out.confidence > 0)
 		out.confidence += 0.01 * c->common;

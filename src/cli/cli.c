@@ -377,7 +377,7 @@ int cli_run(const struct cli_command *commands, int argc, char **argv)
 	else if (strcmp(turned[0], "--version") == 0)
 		status = cli_dispatch(commands, 1, (char *[]){(char[]){"version"}, NULL});
 	else if (strncmp(turned[0], "--", 2) == 0)
-		status = cli_note("a command is missing; mailroom help lists them"), CLI_USAGE;
+		status = (cli_note("a command is missing; mailroom help lists them"), CLI_USAGE);
 	else
 		status = cli_dispatch(commands, argc - 1, turned);
 	free(turned);

@@ -30,8 +30,7 @@ struct cli_command {
 	const char *help;              /* more, or "" */
 };
 
-extern const struct cli_command cli_commands[]; /* ends with name NULL */
-extern const size_t cli_command_count;
+extern const struct cli_command cli_commands[]; /* ends with name NULL; a NULL summary hides one from help */
 
 struct cli_given {
 	const struct cli_option *option;

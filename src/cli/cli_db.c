@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -50,6 +51,8 @@ static char *cli_enter(const char *home, const char *name)
 		return path;
 	}
 	free(path);
+	/* OpenSSL reads its configuration, which can name libraries to load, when it is first used: that must not be in there */
+	(void)OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
 	cli_old_root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	cli_old_cwd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (cli_old_cwd < 0) /* it was removed meanwhile */

@@ -1,5 +1,4 @@
-/* mailroom explain - says in plain words what a refusal means, and what each side does next */
-#include "cli/cli.h"
+#include "cli/cli_explain.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -36,7 +35,7 @@ static const char *explain_retry_words(const char *retry)
 {
 	if (strcmp(retry, "later") == 0)
 		return "yes, later: it passes by itself";
-	return strcmp(retry, "after-fix") == 0 ? "after it is repaired" : "no, the answer would be the same";
+	return strcmp(retry, "after-fix") == 0 ? "when the cause is gone" : "no, the answer would be the same";
 }
 
 static json_t *explain_json_cause(const struct explain_candidate *c)
@@ -67,6 +66,8 @@ static void explain_print_json(const struct explanation *e)
 		json_array_append_new(causes, explain_json_cause(&e->found[i]));
 	out = json_pack("{s:o, s:b, s:s, s:b}", "causes", causes, "undecided", e->undecided, "emitter", e->own ? "mailroom" : "unknown", "cut",
 		e->cut);
+	if (e->count) /* one slug for scripts that want only one */
+		json_object_set_new(out, "verdict", json_string(cause_slug(e->undecided ? CAUSE_INSUFFICIENT_TEXT : e->found[0].cause)));
 	if (e->code)
 		json_object_set_new(out, "code", json_integer(e->code));
 	if (e->enhanced[0])

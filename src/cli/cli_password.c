@@ -121,6 +121,7 @@ int cli_password_get(const struct cli *cli, const char *whose, struct buf *out, 
 {
 	int status;
 
+	(void)buf_reserve(out, LIMIT_PASSWORD_BYTES); /* so that it never moves and leaves a copy behind */
 	*generated_out = cli_get(cli, "generate") != NULL;
 	if (*generated_out && cli_get(cli, "password-stdin"))
 		return cli_usage(cli, "--generate and --password-stdin: one of them");

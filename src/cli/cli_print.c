@@ -33,9 +33,19 @@ struct cli_list *cli_list_new(const struct cli_column *columns, size_t count, bo
 	return l;
 }
 
-size_t cli_list_count(const struct cli_list *l)
+void cli_list_free(struct cli_list **list)
 {
-	return l->rows;
+	struct cli_list *l = *list;
+
+	if (!l)
+		return;
+	for (size_t i = 0; l->cells && i < l->rows * l->count; i++)
+		free(l->cells[i]);
+	free(l->cells);
+	free(l->widths);
+	json_decref(l->array);
+	free(l);
+	*list = NULL;
 }
 
 json_t *cli_json_text(struct span text)
@@ -198,10 +208,7 @@ void cli_list_print(struct cli_list **list, const char *nothing)
 	} else if (isatty(STDERR_FILENO)) {
 		fprintf(stderr, "%s\n", nothing);
 	}
-	for (size_t i = 0; !l->json && i < l->rows * l->count; i++)
-		free(l->cells[i]);
-	free(l->cells);
-	free(l->widths);
-	free(l);
-	*list = NULL;
+	if (l->json)
+		l->array = NULL;
+	cli_list_free(list);
 }

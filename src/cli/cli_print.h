@@ -26,9 +26,9 @@ struct cli_list;
 struct cli_list *cli_list_new(const struct cli_column *columns, size_t count, bool json);
 /* one row, as many cells as columns; copied */
 void cli_list_add(struct cli_list *l, const struct cli_cell *cells);
-size_t cli_list_count(const struct cli_list *l);
 /* prints on standard output; empty: nothing as text (`nothing` goes to standard error when that is a terminal), [] as JSON. Frees the list. */
 void cli_list_print(struct cli_list **l, const char *nothing);
+void cli_list_free(struct cli_list **l);
 /* on standard output; takes the reference */
 void cli_print_json(json_t *value);
 

@@ -10,7 +10,6 @@ struct loop_hooks {
 	struct loop_hook *first;
 	struct loop_hook **tail; /* where the next one is linked in */
 	struct loop_hook *cursor; /* runs next */
-	size_t count;
 };
 
 struct loop_time {
@@ -22,7 +21,7 @@ struct loop {
 	struct event_base *base;
 	struct loop_time *time;
 	struct loop_hooks hooks[LOOP_ORDER_COUNT];
-	struct loop_hooks soon;
+	struct loop_hooks soon, now; /* of the next turn, of this one */
 	bool stopping;
 	int status;
 };
@@ -51,6 +50,7 @@ struct loop *loop_new(void)
 	for (int i = 0; i < LOOP_ORDER_COUNT; i++)
 		loop_hooks_init(&l->hooks[i]);
 	loop_hooks_init(&l->soon);
+	loop_hooks_init(&l->now);
 	(void)signal(SIGPIPE, SIG_IGN); /* a peer that is gone is an error of the write, not the end of the role */
 	return l;
 }
@@ -94,7 +94,6 @@ static void loop_hooks_add(struct loop_hooks *list, struct loop_hook *h)
 	h->link = list->tail;
 	*list->tail = h;
 	list->tail = &h->next;
-	list->count++;
 }
 
 static void loop_hooks_remove(struct loop_hook *h)
@@ -110,7 +109,6 @@ static void loop_hooks_remove(struct loop_hook *h)
 		h->next->link = h->link;
 	else
 		list->tail = h->link;
-	list->count--;
 	h->list = NULL;
 	h->next = NULL;
 }
@@ -146,12 +144,18 @@ static void loop_run_hooks(struct loop_hooks *list)
 	}
 }
 
-/* what is added meanwhile waits for the next turn, so that sockets get their share */
-static void loop_run_soon(struct loop_hooks *list)
+/* what is added from now on waits for the next turn, so that sockets get their share */
+static void loop_take_soon(struct loop *l)
 {
-	for (size_t n = list->count; n > 0 && list->first; n--) {
-		struct loop_hook *h = list->first;
+	for (struct loop_hook *h; (h = l->soon.first) != NULL;) {
+		loop_hooks_remove(h);
+		loop_hooks_add(&l->now, h);
+	}
+}
 
+static void loop_run_now(struct loop_hooks *list)
+{
+	for (struct loop_hook *h; (h = list->first) != NULL;) {
 		loop_hooks_remove(h);
 		h->fn(h->arg);
 	}
@@ -161,14 +165,13 @@ static void loop_run_soon(struct loop_hooks *list)
 
 static bool loop_turn(struct loop *l)
 {
-	int flags = EVLOOP_ONCE | (l->soon.first ? EVLOOP_NONBLOCK : 0);
-	int rc;
+	bool work = l->soon.first != NULL;
 
 	l->time->known = false;
-	rc = event_base_loop(l->base, flags);
-	if (rc != 0 && !l->soon.first)
+	loop_take_soon(l);
+	if (event_base_loop(l->base, EVLOOP_ONCE | (work ? EVLOOP_NONBLOCK : 0)) != 0 && !work)
 		return false; /* 1: nothing to wait for; -1: the kernel's side failed */
-	loop_run_soon(&l->soon);
+	loop_run_now(&l->now);
 	for (int i = 0; i < LOOP_ORDER_COUNT; i++)
 		loop_run_hooks(&l->hooks[i]);
 	return true;

@@ -425,6 +425,7 @@ static bool stream_wants_bytes(const struct stream *s)
 	return !stream_over(s) && s->state != STREAM_NEW && !s->kept && !s->tls_next && (!s->closing || s->state == STREAM_FIN);
 }
 
+/* not called in STREAM_DONE */
 static void stream_work(struct stream *s)
 {
 	struct stream_budget left = {STREAM_TURN_BYTES, STREAM_TURN_BYTES};
@@ -434,6 +435,7 @@ static void stream_work(struct stream *s)
 		s->again = true;
 		return;
 	}
+	loop_hook_remove(s->loop, &s->soon); /* this is it */
 	s->busy = true;
 	do {
 		s->again = false;

@@ -26,7 +26,7 @@ struct header_scan {
 	bool in_field;            /* a field is at hand (and may be continued) */
 	bool field_8bit;
 	bool keep;                /* its value goes into `value` */
-	bool last_cr;             /* the byte before was CR */
+	bool last_cr;             /* the value byte before was CR; false again behind each CRLF */
 	bool unended;             /* no CRLF behind the last line */
 	uint8_t name[SCAN_NAME_BYTES];
 	size_t name_len;          /* counts on past the room */
@@ -164,7 +164,6 @@ static void field_colon(struct header_scan *s)
 
 	s->in_field = true;
 	s->colon_at = s->value_at = s->offset;
-	s->last_cr = false;
 	s->state = SCAN_VALUE;
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]) && !s->field; i++)
 		if (span_eq(name, span_str(fields[i].name)))

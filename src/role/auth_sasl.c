@@ -461,7 +461,7 @@ static enum auth_sasl_state sasl_failed(struct auth_sasl *s, struct buf *out, en
 	if (s->cause != CAUSE_NONE || cause == CAUSE_NONE)
 		return AUTH_SASL_FAILED;
 	if (cause != CAUSE_AUTH_BAD_CREDENTIALS)
-		(void)sasl_fail(s, cause, "");
+		(void)sasl_fail(s, cause, cause == CAUSE_AUTH_SYNTAX ? "malformed message" : "");
 	else if (s->mechanism->scram && s->taken == 2)
 		(void)sasl_wrong(s, !s->login.found ? "no such account" : s->fake ? "no SCRAM verifier yet: needs one plain sign-in" : "wrong password");
 	else

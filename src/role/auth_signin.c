@@ -292,6 +292,8 @@ static void signin_upgrade(struct signin *s, struct arena *mem, struct auth_logi
 	struct err err = {""};
 	enum rc rc = cred_set_password(&row, password, mem, &err);
 
+	if (rc == RC_OK && row.scram_salt.len == 0)
+		return; /* a password that SCRAM cannot have (RFC 5802 5.1: SASLprep) */
 	if (rc == RC_OK)
 		rc = cred_get(s->auth->cred, row.address, mem, &now, &err);
 	/* changed or removed by an administrator while this was worked out: theirs stands */

@@ -17,6 +17,8 @@ struct store;
 /* STORE_SERVE: the one process that lends spool files and takes mail in; RC_BUSY while another does. Cleans up what a crash left. */
 enum { STORE_CREATE = 1, STORE_READ_ONLY = 2, STORE_SERVE = 4 };
 /* dir is the home's store directory ("mail.db", "bodies/", "spool/" live there). Migrates an older schema; RC_BAD when it is newer than this program. */
+/* Before the walls of a sandbox: libraries read their settings and seeds now. */
+enum rc store_prepare(struct err *err) RC_WARN;
 enum rc store_open(const char *dir, unsigned flags, struct store **out, struct err *err) RC_WARN;
 void store_close(struct store **s);
 
@@ -56,7 +58,7 @@ enum rc store_alias_each(struct store *s, struct span domain_or_empty, enum rc (
 enum { STORE_TAG_FOREIGN = 1, STORE_TAG_ALIAS = 2, STORE_TAG_ACCOUNT = 3 }; /* low 3 bits; the row id above them */
 struct store_resolved { enum cause_id cause; uint64_t tag; struct span detail; struct span limit; };
 /* Is this recipient taken? Order: exact account, exact alias, account without +detail, alias without +detail, catch-all; "postmaster" without or with a hosted domain always
- * leads somewhere (RFC 5321 4.5.1: an account or alias of that name, else the oldest account of the domain). Refusals: rcpt-unknown, rcpt-disabled, rcpt-mailbox-full (with message_bytes),
+ * leads somewhere (RFC 5321 4.5.1: an account or alias of that name, else the oldest account of the domain). Refusals: rcpt-syntax, rcpt-unknown, rcpt-disabled, rcpt-alias-loop, rcpt-mailbox-full (with message_bytes),
  * and for foreign domains: local_only ? relay-denied-unauth : tag FOREIGN. detail/limit live in mem. */
 enum rc store_resolve(struct store *s, struct span address, uint64_t message_bytes, bool local_only, struct arena *mem, struct store_resolved *out, struct err *err) RC_WARN;
 

@@ -189,7 +189,7 @@ static enum rc store_plan_make(struct store_plan *p, enum cause_id *cause_out, s
 	if (p->over) /* somebody else's settings grew past what one message may reach: later, never half */
 		*cause_out = CAUSE_SERVER_TEMP_ERROR;
 	else if (p->local_count + p->foreign_count == 0)
-		*cause_out = p->disabled ? CAUSE_RCPT_DISABLED : CAUSE_RCPT_UNKNOWN;
+		*cause_out = p->disabled ? CAUSE_RCPT_DISABLED : p->walk.loop ? CAUSE_RCPT_ALIAS_LOOP : CAUSE_RCPT_UNKNOWN;
 	else if (p->foreign_count == 0 && !p->room)
 		*cause_out = CAUSE_RCPT_MAILBOX_FULL;
 	return RC_OK;
@@ -258,6 +258,17 @@ static enum rc store_repeat_find(struct store *s, const struct store_message *m,
 
 /* ---- writing */
 
+/* What the envelope may hold was checked by the engine that parsed it; here only what would spoil the database or a header line made of it. */
+static bool store_envelope_text_ok(struct span s, size_t max)
+{
+	if (s.len > max || !span_is_utf8(s))
+		return false;
+	for (size_t i = 0; i < s.len; i++)
+		if (s.ptr[i] < 0x20 || s.ptr[i] == 0x7f)
+			return false;
+	return true;
+}
+
 static enum rc store_write_item(struct store *s, const struct store_message *m, int64_t message, const struct store_plan_local *l, uint64_t text_bytes,
 	struct err *err)
 {
@@ -314,7 +325,7 @@ static enum rc store_write_message(struct store *s, const struct store_message *
 {
 	int64_t size = (int64_t)(t->head.len + t->body_bytes);
 	enum rc rc = sql_run(&s->sql, STORE_SQL_MESSAGE_ADD, SQL_ARGS(SQL_N(id), SQL_T(m->sender), SQL_T(m->envid), SQL_B(m->message_id), SQL_T(m->client),
-		SQL_T(m->peer), SQL_T(m->helo), SQL_N(m->received_ms), SQL_N(size), SQL_N(store_message_flags(m)), SQL_N(m->ret), SQL_N(m->account),
+		SQL_T(m->peer), SQL_T(store_envelope_text_ok(m->helo, STORE_ADDRESS_BYTES) ? m->helo : SPAN_NONE), SQL_N(m->received_ms), SQL_N(size), SQL_N(store_message_flags(m)), SQL_N(m->ret), SQL_N(m->account),
 		SQL_N(holders)), err);
 
 	if (rc == RC_OK)
@@ -382,21 +393,10 @@ static enum rc store_text_make(struct store *s, const struct store_message *m, i
 
 /* ---- the call */
 
-/* What the envelope may hold was checked by the engine that parsed it; here only what would spoil the database or a header line made of it. */
-static bool store_envelope_text_ok(struct span s, size_t max)
-{
-	if (s.len > max || !span_is_utf8(s))
-		return false;
-	for (size_t i = 0; i < s.len; i++)
-		if (s.ptr[i] < 0x20 || s.ptr[i] == 0x7f)
-			return false;
-	return true;
-}
-
 static bool store_message_ok(const struct store_message *m)
 {
 	bool ok = store_envelope_text_ok(m->sender, STORE_ADDRESS_BYTES) && store_envelope_text_ok(m->envid, 4 * LIMIT_ENVID_BYTES) &&
-		store_envelope_text_ok(m->peer, STORE_ADDRESS_BYTES) && store_envelope_text_ok(m->helo, STORE_ADDRESS_BYTES) &&
+		store_envelope_text_ok(m->peer, STORE_ADDRESS_BYTES) &&
 		store_envelope_text_ok(m->client, STORE_ADDRESS_BYTES);
 
 	ok = ok && m->rcpt_count > 0 && m->received_ms >= 0 && m->received_ms < STORE_MAX_MS && m->account >= 0 && m->ret <= 2;

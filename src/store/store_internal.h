@@ -74,6 +74,7 @@ enum rc store_find_account(struct store *s, int64_t id, struct store_found *out,
 struct store_walk {
 	struct store *s;
 	struct map seen; /* alias ids */
+	bool seen_ready;
 	unsigned depth, targets;
 	bool over; /* more targets or a deeper chain than the limits allow: some were left out */
 	bool loop; /* an alias came back */

@@ -37,6 +37,20 @@ static enum rc store_open_parts(struct store *s, const char *dir, struct err *er
 	return rc;
 }
 
+enum rc store_prepare(struct err *err)
+{
+	EVP_MD *md = EVP_MD_fetch(NULL, "SHA256", NULL);
+	uint8_t seed;
+
+	if (!md)
+		return err_set(err, RC_IO, "OpenSSL has no SHA-256");
+	EVP_MD_free(md);
+	if (sqlite3_initialize() != SQLITE_OK)
+		return err_set(err, RC_IO, "SQLite cannot start");
+	sqlite3_randomness(1, &seed); /* from /dev/urandom, which is out of reach later */
+	return RC_OK;
+}
+
 enum rc store_open(const char *dir, unsigned flags, struct store **out, struct err *err)
 {
 	struct store *s = mem_zalloc(sizeof(*s));

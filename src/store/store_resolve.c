@@ -9,12 +9,12 @@ enum { STORE_TAG_BITS = 3 };
 void store_walk_init(struct store_walk *w, struct store *s, enum rc (*found)(void *, const struct store_found *, const struct store_name *, struct err *), void *arg)
 {
 	*w = (struct store_walk){.s = s, .found = found, .arg = arg};
-	map_init(&w->seen);
 }
 
 void store_walk_clear(struct store_walk *w)
 {
-	map_clear(&w->seen);
+	if (w->seen_ready)
+		map_clear(&w->seen);
 }
 
 /* values of `seen`: an alias that is being walked, and one that is done (reaching that one again is no loop) */
@@ -65,11 +65,15 @@ static enum rc store_walk_read(struct store_walk *w, int64_t alias, struct span 
 
 enum rc store_walk_alias(struct store_walk *w, int64_t alias, struct err *err)
 {
-	void *before = map_get(&w->seen, (uint64_t)alias);
 	struct store_walk_page page = {.count = STORE_PAGE_ROWS};
 	struct arena mem, next;
 	enum rc rc = RC_OK;
+	void *before;
 
+	if (!w->seen_ready) /* most messages meet no alias */
+		map_init(&w->seen);
+	w->seen_ready = true;
+	before = map_get(&w->seen, (uint64_t)alias);
 	if (before) {
 		w->loop |= before == &store_walk_open;
 		return RC_OK;
@@ -139,6 +143,8 @@ static enum rc store_judge_alias(struct store *s, int64_t alias, struct store_ju
 
 	store_walk_init(&w, s, store_judge_found, j);
 	rc = store_walk_alias(&w, alias, err);
+	if (w.loop && j->cause == CAUSE_RCPT_UNKNOWN)
+		j->cause = CAUSE_RCPT_ALIAS_LOOP;
 	store_walk_clear(&w);
 	return rc == RC_EXISTS ? RC_OK : rc;
 }
@@ -217,10 +223,16 @@ enum rc store_resolve(struct store *s, struct span address, uint64_t message_byt
 
 	arena_init(&scratch, 16 * STORE_ADDRESS_BYTES);
 	rc = store_name_parse(address, &scratch, &name, err);
+	if (rc == RC_BAD) {
+		*out = (struct store_resolved){.cause = CAUSE_RCPT_SYNTAX};
+		rc = RC_OK;
+		goto out;
+	}
 	if (rc == RC_OK)
 		rc = store_find(s, &name, &found, err);
 	if (rc == RC_OK)
 		rc = store_resolve_found(s, &found, message_bytes, local_only, mem, out, err);
+out:
 	arena_clear(&scratch);
 	return rc;
 }

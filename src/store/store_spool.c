@@ -128,7 +128,7 @@ enum rc store_spool_check(const struct store_spool *p, uint64_t bytes, struct er
 
 	if (fstat(p->fd, &st) != 0)
 		return err_errno(err, RC_IO, "spool file");
-	if (bytes == 0 || bytes > STORE_MAX_MS || (uint64_t)st.st_size != bytes)
+	if (bytes > STORE_MAX_MS || (uint64_t)st.st_size != bytes)
 		return err_set(err, RC_BAD, "the spool file holds %lld bytes, not the %llu that were said", (long long)st.st_size, (unsigned long long)bytes);
 	return RC_OK;
 }

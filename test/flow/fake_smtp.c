@@ -104,6 +104,7 @@ static void fake_question(struct fake_smtp *f, enum smtp_want want, const struct
 	if (want == SMTP_WANT_ACCEPT) {
 		p.cause = f->accept_cause;
 		f->accepted_rcpts = ask->rcpt_count;
+		f->accepted_binary = ask->mail->body_binary;
 	}
 	if (f->delay && f->pending_count < FAKE_PENDING_MAX)
 		f->pending[f->pending_count++] = p;

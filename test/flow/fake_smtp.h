@@ -31,6 +31,7 @@ struct fake_smtp {
 	int step;        /* of LOGIN: 1 the user name is awaited, 2 the password; of PLAIN: 3 */
 	unsigned accepted, discards, resets, cancels, body_spans, events;
 	uint32_t accepted_rcpts;
+	bool accepted_binary; /* the last one came with BODY=BINARYMIME */
 	struct fake_pending pending[FAKE_PENDING_MAX];
 	size_t pending_count;
 };

@@ -168,10 +168,8 @@ static size_t smtp_command_bare(struct smtp_in *s, size_t taken)
 	return taken;
 }
 
-static void smtp_command_whole(struct smtp_in *s, struct span line)
+static void smtp_command_whole(struct smtp_in *s, struct span line, enum cause_id fault)
 {
-	enum cause_id fault = smtp_command_fault(s, line);
-
 	s->since = s->now;
 	if (s->state == SMTP_STATE_AUTH)
 		smtp_auth_line(s, line, fault);
@@ -186,6 +184,7 @@ size_t smtp_command_take(struct smtp_in *s, struct span in)
 	const uint8_t *lf = memchr(in.ptr, '\n', in.len);
 	size_t at = lf ? (size_t)(lf - in.ptr) : 0;
 	struct span line;
+	enum cause_id fault;
 	bool cr;
 
 	if (!lf) {
@@ -215,9 +214,10 @@ size_t smtp_command_take(struct smtp_in *s, struct span in)
 	}
 	if (!s->line_over)
 		line.len--; /* the CR */
-	if (s->slots_open && (!smtp_command_is(line, SPAN_LIT("RCPT")) || smtp_rcpt_must_wait(s)))
+	fault = smtp_command_fault(s, line);
+	if (s->slots_open && (fault != CAUSE_NONE || !smtp_command_is(line, SPAN_LIT("RCPT")) || smtp_rcpt_must_wait(s)))
 		return 0;
-	smtp_command_whole(s, line);
+	smtp_command_whole(s, line, fault);
 	smtp_command_forget_line(s);
 	return at + 1;
 }

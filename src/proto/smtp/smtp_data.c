@@ -3,14 +3,13 @@
 #include "proto/smtp/smtp_internal.h"
 
 /* From here on the message is only read to its end; what the owner holds of it can go. */
-static void smtp_message_spoil(struct smtp_in *s, enum cause_id cause, const char *detail)
+static void smtp_message_spoil(struct smtp_in *s, enum cause_id cause)
 {
 	struct smtp_message *m = &s->message;
 
 	if (m->spoiled != CAUSE_NONE)
 		return;
 	m->spoiled = cause;
-	m->spoiled_detail = detail;
 	m->rest = SPAN_NONE;
 	if (m->given)
 		s->due_discard = true;
@@ -25,19 +24,26 @@ static void smtp_message_begin(struct smtp_in *s, bool bdat)
 	m->dots.transparent = bdat;
 	m->scan = header_scan_new(&s->envelope);
 	if (!m->scan)
-		smtp_message_spoil(s, CAUSE_ENVELOPE_TOO_BIG, NULL);
+		smtp_message_spoil(s, CAUSE_ENVELOPE_TOO_BIG);
 }
 
 static void smtp_message_refuse(struct smtp_in *s)
 {
-	struct cause_facts facts = {.detail = span_str(s->message.spoiled_detail)};
+	const struct smtp_message *m = &s->message;
+	enum cause_id cause = m->spoiled;
+	struct cause_facts facts = {0};
 	char text[32];
 
-	if (s->message.spoiled == CAUSE_MESSAGE_TOO_BIG)
+	/* of several faults the same one is named in whatever chunks the bytes came */
+	if (!s->mail.body_binary && (m->dots.bare || m->dots.nul))
+		cause = m->dots.bare ? CAUSE_BARE_NEWLINE : CAUSE_MESSAGE_MALFORMED;
+	if (cause == CAUSE_MESSAGE_MALFORMED)
+		facts.detail = SPAN_LIT("it holds a zero byte (NUL)");
+	if (cause == CAUSE_MESSAGE_TOO_BIG)
 		facts.limit = smtp_write_bytes(text, s->rules->message_max_bytes);
-	if (s->message.spoiled == CAUSE_MAIL_LOOP)
+	if (cause == CAUSE_MAIL_LOOP)
 		facts.limit = smtp_write_count(text, s->rules->hops_max, "servers");
-	smtp_refuse(s, s->message.spoiled, CAUSE_SMTP, &facts);
+	smtp_refuse(s, cause, CAUSE_SMTP, &facts);
 }
 
 /* a peer that goes on sending what was refused long ago */
@@ -69,11 +75,9 @@ static size_t smtp_message_take(struct smtp_in *s, struct span in)
 	m->rate_bytes += found.taken;
 	m->bytes += found.body_bytes - found.drops;
 	if (m->bytes > s->rules->message_max_bytes)
-		smtp_message_spoil(s, CAUSE_MESSAGE_TOO_BIG, NULL);
-	if (!s->mail.body_binary && m->dots.bare)
-		smtp_message_spoil(s, CAUSE_BARE_NEWLINE, NULL);
-	if (!s->mail.body_binary && m->dots.nul)
-		smtp_message_spoil(s, CAUSE_MESSAGE_MALFORMED, "it holds a zero byte (NUL)");
+		smtp_message_spoil(s, CAUSE_MESSAGE_TOO_BIG);
+	if (!s->mail.body_binary && (m->dots.bare || m->dots.nul))
+		smtp_message_spoil(s, m->dots.bare ? CAUSE_BARE_NEWLINE : CAUSE_MESSAGE_MALFORMED);
 	if (m->spoiled == CAUSE_NONE && found.body_bytes) {
 		m->rest = span_head(in, found.body_bytes);
 		m->drops = found.drops;
@@ -100,7 +104,7 @@ void smtp_message_end(struct smtp_in *s)
 
 	m->ended = false;
 	if (header_scan_end(m->scan)->received_count > s->rules->hops_max) /* RFC 5321 6.3 */
-		smtp_message_spoil(s, CAUSE_MAIL_LOOP, NULL);
+		smtp_message_spoil(s, CAUSE_MAIL_LOOP);
 	if (m->spoiled != CAUSE_NONE) {
 		smtp_message_refuse(s);
 		smtp_transaction_clear(s);
@@ -210,8 +214,10 @@ static void smtp_bdat_chunk_end(struct smtp_in *s)
 		(void)smtp_message_misplaced(s, true);
 		return;
 	}
-	if (m->chunk_last && !s->mail.body_binary && m->dots.state == SMTP_DOTS_CR)
-		smtp_message_spoil(s, CAUSE_BARE_NEWLINE, NULL);
+	if (m->chunk_last && !s->mail.body_binary && m->dots.state == SMTP_DOTS_CR) {
+		m->dots.bare = true;
+		smtp_message_spoil(s, CAUSE_BARE_NEWLINE);
+	}
 	if (m->chunk_last) {
 		smtp_message_ended(s);
 	} else if (m->spoiled != CAUSE_NONE) {

@@ -249,6 +249,11 @@ static void smtp_slots_flush(struct smtp_in *s, const struct cause_facts *facts)
 			smtp_rcpt_refuse(s, cause, &said, slot->text);
 		s->slots = slot->next;
 		s->slots_open--;
+		if (slot->bad && ++s->bad_commands >= s->rules->bad_command_max) { /* counted here, where the reply has its turn */
+			s->verb = SPAN_LIT("RCPT");
+			smtp_close(s, CAUSE_TOO_MANY_BAD_COMMANDS, NULL);
+			return;
+		}
 	}
 	if (!s->slots) {
 		s->slots_end = &s->slots;
@@ -315,8 +320,7 @@ void smtp_rcpt_run(struct smtp_in *s, struct span arg)
 	}
 	cause = smtp_rcpt_parse(s, arg, &slot->rcpt, &facts, limit_text);
 	slot->text = arena_copy(&s->scratch, facts.rcpt);
-	if (cause == CAUSE_RCPT_SYNTAX || cause == CAUSE_COMMAND_SYNTAX || cause == CAUSE_PARAM_UNKNOWN || cause == CAUSE_PARAM_SYNTAX)
-		s->bad_commands++;
+	slot->bad = cause != CAUSE_NONE && cause != CAUSE_TOO_MANY_RECIPIENTS;
 	if (cause != CAUSE_NONE) {
 		slot->answered = true;
 		slot->cause = cause;
@@ -326,6 +330,4 @@ void smtp_rcpt_run(struct smtp_in *s, struct span arg)
 	s->slots_end = &slot->next;
 	s->slots_open++;
 	smtp_slots_flush(s, NULL);
-	if (s->bad_commands >= s->rules->bad_command_max && !s->slots)
-		smtp_close(s, CAUSE_TOO_MANY_BAD_COMMANDS, NULL);
 }

@@ -94,7 +94,10 @@ struct smtp_in;
 struct smtp_in *smtp_in_new(const struct smtp_rules *rules, struct span ref, enum cause_id refuse, mono_ms now);
 void smtp_in_free(struct smtp_in *s);
 
-/* Returns how many bytes were taken; fewer than given: drain out() or answer first, then offer the rest again. */
+/* Returns how many bytes were taken; fewer than given: empty next() first and offer the rest again as long as any are taken (a chunk of
+ * BDAT ends a feed), then after the next answer or sent. Where a line has to wait for answers, bytes of it that were not taken must be offered
+ * again unchanged. The same bytes in any chunking give the same replies, but for those that came where the client had to wait (before the
+ * banner, behind STARTTLS, in the middle of AUTH): these end the session. */
 size_t smtp_in_feed(struct smtp_in *s, struct span bytes, mono_ms now);
 /* the peer closed its side; DISCARD/RESET/AUTH_CANCEL and CLOSE follow through next() */
 void smtp_in_eof(struct smtp_in *s);

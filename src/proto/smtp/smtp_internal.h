@@ -35,7 +35,7 @@ enum smtp_wait { SMTP_WAIT_NONE, SMTP_WAIT_MAIL, SMTP_WAIT_AUTH, SMTP_WAIT_AUTH_
 struct smtp_slot {
 	struct smtp_slot *next;
 	uint32_t id;
-	bool asked, answered;
+	bool asked, answered, bad; /* bad: malformed, counts against bad_command_max */
 	struct smtp_rcpt rcpt;
 	struct span text; /* as the client wrote it */
 	enum cause_id cause;
@@ -64,7 +64,6 @@ struct smtp_message {
 	bool swallow;              /* BDAT: this chunk belongs to nothing */
 	bool chunk_last;
 	enum cause_id spoiled;     /* why it will be refused at its end */
-	const char *spoiled_detail;
 	struct smtp_dots dots;
 	uint64_t chunk_left, chunk_bytes;
 	uint64_t bytes, raw_bytes; /* message bytes; bytes read in all */

@@ -93,6 +93,11 @@ static const struct known known_lines[] = {
 	{"421 4.3.2 Service shutting down", "server-shutting-down", NULL},
 	{"421 Too many concurrent SMTP connections from this IP address; please try again later.", "too-many-connections-address", NULL},
 	{"552-5.7.0 This message was blocked because its content presents a potential\n552 5.7.0 security issue.", "attachment-type-blocked", NULL},
+	{"smtp;550 5.4.1 [a@example.org]: Recipient address rejected: Access denied", "rcpt-unknown", NULL},
+	{"smtp;550 Message was not accepted -- invalid mailbox. Local mailbox a@example.org is unavailable: account is disabled", "rcpt-disabled", NULL},
+	{"550 5.7.1 Service unavailable; client [192.0.2.1] blocked using a list", "ip-dnsbl", NULL},
+	{"554 5.7.1 Spam message rejected; If this is not spam contact abuse", "spam-content", NULL},
+	{"450 4.2.1 The recipient has exceeded message rate limit. Try again later.", "rcpt-rate-limited", NULL},
 	/* POP3 */
 	{"-ERR [AUTH] Authentication failed.", "auth-bad-credentials", NULL},
 	{"-ERR [IN-USE] maildrop already locked", "mailbox-locked", NULL},

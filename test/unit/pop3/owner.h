@@ -1,4 +1,4 @@
-/* owner - what stands around the POP3 engine in its tests: a mailbox in memory, one account (alice@mailroom.test, wonderland), a peer
+/* owner - what stands around the POP3 engine in its unit tests and in test/flow: a mailbox in memory, one account (alice@mailroom.test, wonderland), a peer
  * that reads as fast as it is told to. */
 #ifndef MAILROOM_TEST_POP3_OWNER_H
 #define MAILROOM_TEST_POP3_OWNER_H
@@ -27,7 +27,8 @@ struct owner {
 	struct buf input;        /* sent by the peer, not yet taken */
 	struct buf seen;         /* read by the peer */
 	size_t out_peak;
-	bool closed;
+	bool tls_waits;          /* the handshake is made by owner_tls, not at once */
+	bool tls_wanted, closed;
 	unsigned auths, steps, cancels, opens, fetches, commits, tls;
 	bool from_pass;
 	uint64_t *committed;
@@ -47,6 +48,8 @@ void owner_send(struct owner *o, struct span bytes);
 void owner_answer(struct owner *o);
 /* sends text, returns what the peer read since; valid until the next call */
 const char *owner_say(struct owner *o, const char *text);
+/* the handshake the engine asked for; false: it did not */
+bool owner_tls(struct owner *o);
 void owner_sign_in(struct owner *o);
 
 #endif

@@ -149,6 +149,21 @@ static void connection_lost_while_signing_in(void **arg)
 	owner_end(&o);
 }
 
+static void connection_lost_before_the_question(void **arg)
+{
+	struct owner o;
+
+	(void)arg;
+	owner_begin(&o, &owner_rules);
+	owner_say(&o, "USER alice@mailroom.test\r\n");
+	assert_int_equal(pop3_in_feed(o.p, SPAN_LIT("PASS wonderland\r\n"), o.now), 17);
+	pop3_in_eof(o.p);
+	owner_turn(&o);
+	assert_int_equal(o.auths + o.cancels, 0); /* the owner never heard of it */
+	assert_true(o.closed);
+	owner_end(&o);
+}
+
 /* ---- STLS (RFC 2595) */
 
 static void stls_forgets_what_was_said_in_the_clear(void **arg)
@@ -263,6 +278,7 @@ int test_pop3_auth(void)
 		cmocka_unit_test(scram_final_data_needs_an_empty_line), cmocka_unit_test(scram_final_data_may_be_rejected),
 		cmocka_unit_test(continuation_lines), cmocka_unit_test(initial_response), cmocka_unit_test(user_and_pass),
 		cmocka_unit_test(failures_end_the_session), cmocka_unit_test(locked_mailbox), cmocka_unit_test(connection_lost_while_signing_in),
+		cmocka_unit_test(connection_lost_before_the_question),
 		cmocka_unit_test(stls_forgets_what_was_said_in_the_clear), cmocka_unit_test(stls_not_offered),
 		cmocka_unit_test(bytes_behind_stls_are_an_injection), cmocka_unit_test(bytes_before_the_handshake_are_an_injection),
 		cmocka_unit_test(tls_on_a_plain_port), cmocka_unit_test(long_continuation_lines),

@@ -303,6 +303,22 @@ static void connection_lost_during_commit(void **arg)
 	owner_end(&o);
 }
 
+static void quit_that_was_read_commits(void **arg)
+{
+	struct owner o;
+
+	(void)arg;
+	owner_begin(&o, &owner_rules);
+	owner_sign_in(&o);
+	owner_say(&o, "DELE 2\r\n");
+	assert_int_equal(pop3_in_feed(o.p, SPAN_LIT("QUIT\r\n"), o.now), 6);
+	pop3_in_eof(o.p); /* in the same turn */
+	owner_turn(&o);
+	assert_int_equal(o.commits, 1);
+	assert_true(o.closed);
+	owner_end(&o);
+}
+
 static void empty_mailbox(void **arg)
 {
 	struct owner o;
@@ -319,6 +335,21 @@ static void empty_mailbox(void **arg)
 }
 
 /* ---- the catalogue's words */
+
+static void utf8_shows_in_replies_once_it_is_asked_for(void **arg)
+{
+	struct owner o;
+
+	(void)arg;
+	owner_begin(&o, &owner_rules);
+	assert_null(strstr(owner_say(&o, "LANG \xc3\xa4\r\n"), "\xc3\xa4"));
+	owner_say(&o, "UTF8\r\n");
+	assert_non_null(strstr(owner_say(&o, "LANG \xc3\xa4\r\n"), "\xc3\xa4"));
+	assert_null(strstr(owner_say(&o, "LANG \xc3\r\n"), "\xc3")); /* what is not UTF-8 stays out */
+	owner_say(&o, "STLS\r\n");
+	assert_null(strstr(owner_say(&o, "LANG \xc3\xa4\r\n"), "\xc3\xa4"));
+	owner_end(&o);
+}
 
 static void refused_at_the_door(void **arg)
 {
@@ -374,7 +405,9 @@ int test_pop3_dialog(void)
 		cmocka_unit_test(pieces_do_not_matter), cmocka_unit_test(faulty_lines_are_named_and_not_obeyed),
 		cmocka_unit_test(pipelined_commands_wait_their_turn), cmocka_unit_test(deletions_happen_at_quit_alone),
 		cmocka_unit_test(lost_connection_deletes_nothing), cmocka_unit_test(failed_commit_is_said),
-		cmocka_unit_test(connection_lost_during_commit), cmocka_unit_test(empty_mailbox),
+		cmocka_unit_test(connection_lost_during_commit),
+		cmocka_unit_test(quit_that_was_read_commits), cmocka_unit_test(empty_mailbox),
+		cmocka_unit_test(utf8_shows_in_replies_once_it_is_asked_for),
 		cmocka_unit_test(refused_at_the_door), cmocka_unit_test(events_name_the_verb),
 	};
 

@@ -29,6 +29,21 @@ static void command_line_limit(void **arg)
 	}
 }
 
+static void argument_limit(void **arg)
+{
+	char line[LIMIT_POP3_ARG_BYTES + 16] = "LANG ";
+	struct owner o;
+
+	(void)arg;
+	memset(line + 5, 'e', LIMIT_POP3_ARG_BYTES + 1);
+	memcpy(line + 5 + LIMIT_POP3_ARG_BYTES + 1, "\r\n", 3);
+	owner_begin(&o, &owner_rules);
+	assert_refused(owner_say(&o, line), "command-syntax");
+	memcpy(line + 5 + LIMIT_POP3_ARG_BYTES, "\r\n", 3);
+	assert_refused(owner_say(&o, line), "pop3-lang-unknown");
+	owner_end(&o);
+}
+
 static void endless_line_costs_nothing(void **arg)
 {
 	struct owner o;
@@ -224,6 +239,60 @@ static void clock_starts_anew_after_a_long_message(void **arg)
 	owner_end(&o);
 }
 
+static void command_after_a_long_message_sets_the_clock(void **arg)
+{
+	struct owner o;
+
+	(void)arg;
+	owner_begin(&o, &owner_rules);
+	owner_sign_in(&o);
+	owner_say(&o, "RETR 1\r\n");
+	o.now += 100000;
+	owner_say(&o, "NOOP\r\n");
+	assert_int_equal(pop3_in_deadline(o.p), o.now + 600000);
+	owner_end(&o);
+}
+
+static void commands_are_not_read_while_replies_are_not(void **arg)
+{
+	struct owner o;
+
+	(void)arg;
+	owner_begin(&o, &owner_rules);
+	owner_sign_in(&o);
+	o.read_max = 0;
+	for (int i = 0; i < 2000; i++)
+		owner_send(&o, SPAN_LIT("CAPA\r\n"));
+	assert_true(pop3_in_out(o.p).len > 60000 && pop3_in_out(o.p).len < 70000);
+	assert_true(o.input.len > 6000);
+	o.read_max = 100;
+	buf_reset(&o.seen);
+	owner_turn(&o);
+	assert_int_equal(o.input.len, 0);
+	assert_int_equal(o.seen.len % 2000, 0); /* all of them, all alike */
+	assert_true(o.seen.len > 2000 * 100);
+	assert_false(o.closed);
+	owner_end(&o);
+}
+
+static void idle_means_nothing_in_hand(void **arg)
+{
+	struct owner o;
+
+	(void)arg;
+	owner_begin(&o, &owner_rules);
+	assert_false(pop3_in_idle(o.p)); /* the banner */
+	owner_turn(&o);
+	assert_true(pop3_in_idle(o.p));
+	owner_say(&o, "AU");
+	assert_false(pop3_in_idle(o.p));
+	owner_say(&o, "TH PLAIN\r\n");
+	assert_false(pop3_in_idle(o.p));
+	owner_say(&o, "*\r\n");
+	assert_true(pop3_in_idle(o.p));
+	owner_end(&o);
+}
+
 static void last_reply_is_not_waited_for_for_ever(void **arg)
 {
 	struct owner o;
@@ -383,10 +452,13 @@ static void idle_sessions_are_small(void **arg)
 int test_pop3_limits(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(command_line_limit), cmocka_unit_test(endless_line_costs_nothing), cmocka_unit_test(bad_commands_end_the_session),
+		cmocka_unit_test(command_line_limit), cmocka_unit_test(argument_limit),
+		cmocka_unit_test(endless_line_costs_nothing), cmocka_unit_test(bad_commands_end_the_session),
 		cmocka_unit_test(sign_in_has_its_time), cmocka_unit_test(autologout_deletes_nothing), cmocka_unit_test(session_limit),
 		cmocka_unit_test(waiting_for_the_owner_has_no_deadline), cmocka_unit_test(unfinished_sign_in_and_handshake_time_out),
 		cmocka_unit_test(peer_that_does_not_read), cmocka_unit_test(clock_starts_anew_after_a_long_message),
+		cmocka_unit_test(command_after_a_long_message_sets_the_clock),
+		cmocka_unit_test(commands_are_not_read_while_replies_are_not), cmocka_unit_test(idle_means_nothing_in_hand),
 		cmocka_unit_test(last_reply_is_not_waited_for_for_ever), cmocka_unit_test(shutdown_after_what_is_in_hand),
 		cmocka_unit_test(a_hundred_thousand_messages_are_linear), cmocka_unit_test(more_messages_than_shown),
 		cmocka_unit_test(idle_sessions_are_small),

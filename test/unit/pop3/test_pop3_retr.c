@@ -148,6 +148,8 @@ static void top_counts_lines_across_chunks(void **arg)
 		{"A: b\r\nno empty line\r\n", "0", "A: b\r\nno empty line\r\n.\r\n"},
 		{"A: b\n\nlone\nLFs\r\n\r\nx\r\n", "0", "A: b\n\nlone\nLFs\r\n\r\n.\r\n"},
 		{"A: b", "0", "A: b\r\n.\r\n"},
+		{"A: b\r\nx\r\n\n\r\nB: c\r\n\r\nbody\r\n", "0", "A: b\r\nx\r\n\n\r\nB: c\r\n\r\n.\r\n"}, /* short lines are not empty ones */
+		{"A: b\r\n\r\n1\r\n2\r\n3\r\n4\r\n5\r\n", "4", "A: b\r\n\r\n1\r\n2\r\n3\r\n4\r\n.\r\n"},
 	};
 
 	(void)arg;

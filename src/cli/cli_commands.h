@@ -1,0 +1,32 @@
+/* cli_commands - what the table in cli_table.c names; one file a family */
+#ifndef MAILROOM_CLI_CLI_COMMANDS_H
+#define MAILROOM_CLI_CLI_COMMANDS_H
+
+#include "cli/cli.h"
+
+int cli_serve(struct cli *cli);
+int cli_check(struct cli *cli);
+int cli_init(struct cli *cli);
+int cli_domain_add(struct cli *cli);
+int cli_domain_list(struct cli *cli);
+int cli_domain_remove(struct cli *cli);
+int cli_domain_catch_all(struct cli *cli);
+int cli_account_add(struct cli *cli);
+int cli_account_list(struct cli *cli);
+int cli_account_passwd(struct cli *cli);
+int cli_account_disable(struct cli *cli);
+int cli_account_enable(struct cli *cli);
+int cli_account_quota(struct cli *cli);
+int cli_account_remove(struct cli *cli);
+int cli_alias_add(struct cli *cli);
+int cli_alias_list(struct cli *cli);
+int cli_alias_remove(struct cli *cli);
+int cli_queue_list(struct cli *cli);
+int cli_queue_show(struct cli *cli);
+int cli_message_ids(struct cli *cli);
+int cli_version(struct cli *cli);
+
+extern const struct cli_option cli_serve_options[], cli_check_options[], cli_init_options[], cli_catch_all_options[], cli_account_add_options[],
+	cli_account_passwd_options[], cli_account_remove_options[];
+
+#endif

@@ -1,0 +1,306 @@
+/* The store role: who a session is (as auth says), its mailbox, reading and deleting. */
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "role/role_store.h"
+
+/* ---- grants */
+
+static void store_role_grant_end(struct store_grant *g)
+{
+	if (g->holds_mailbox)
+		(void)map_take(&g->peer->role->mailboxes, (uint64_t)g->account);
+	(void)map_take(&g->peer->grants, g->session);
+	free(g);
+}
+
+void store_role_grants_end(struct store_peer *p)
+{
+	size_t at = 0;
+	uint64_t session;
+	void *value;
+
+	while (map_next(&p->grants, &at, &session, &value))
+		store_role_grant_end(value);
+}
+
+static struct store_peer *store_role_find_user(struct store_role *s, uint32_t worker)
+{
+	for (struct store_peer *p = s->peers; p; p = p->next)
+		if (p->id == ROLE_USER && p->worker == worker)
+			return p;
+	return NULL;
+}
+
+static void store_role_grant_put(struct store_peer *user, uint64_t session, const struct store_account *account)
+{
+	struct store_grant *g = mem_alloc(sizeof(*g) + account->address.len), *old = map_get(&user->grants, session);
+
+	if (old)
+		store_role_grant_end(old);
+	*g = (struct store_grant){.peer = user, .session = session, .account = account->id, .address = span_of(g + 1, account->address.len)};
+	memcpy(g + 1, account->address.ptr, account->address.len);
+	(void)map_put(&user->grants, session, g);
+}
+
+static enum cause_id store_role_grant_check(struct store_role *s, struct store_peer *user, const struct msg_grant *m, struct arena *mem,
+	struct store_account *account)
+{
+	struct err err = {""};
+	enum rc rc;
+
+	if (!user || m->account > INT64_MAX)
+		return CAUSE_SERVER_TEMP_ERROR;
+	if (user->grants.count >= STORE_PEER_SESSIONS)
+		return CAUSE_SERVER_OVERLOADED;
+	rc = store_account_by_id(s->store, (int64_t)m->account, mem, account, &err);
+	if (rc == RC_NONE)
+		return CAUSE_AUTH_ACCOUNT_DISABLED;
+	if (rc != RC_OK)
+		return store_role_judge(s, rc, "grant", &err);
+	return account->enabled ? CAUSE_NONE : CAUSE_AUTH_ACCOUNT_DISABLED;
+}
+
+enum rc store_role_grant(struct store_peer *p, const union msg_any *msg)
+{
+	const struct msg_grant *m = &msg->grant;
+	struct store_peer *user = store_role_find_user(p->role, m->worker);
+	struct store_account account = {0};
+	struct msg_granted answer = {.ask = m->ask};
+	struct arena mem;
+	enum cause_id cause;
+
+	arena_init(&mem, 4096);
+	cause = store_role_grant_check(p->role, user, m, &mem, &account);
+	if (cause == CAUSE_NONE) {
+		store_role_grant_put(user, m->session, &account);
+		answer.address = account.address;
+	}
+	answer.cause = (uint16_t)cause;
+	chan_send(p->chan, MSG_GRANTED, &answer);
+	arena_clear(&mem);
+	return RC_OK;
+}
+
+enum rc store_role_revoke(struct store_peer *p, const union msg_any *msg)
+{
+	for (struct store_peer *user = p->role->peers; user; user = user->next) {
+		size_t at = 0;
+		uint64_t session;
+		void *value;
+
+		while (map_next(&user->grants, &at, &session, &value)) {
+			struct store_grant *g = value;
+
+			if ((uint64_t)g->account != msg->revoke.account)
+				continue;
+			g->revoked = true;
+			if (g->holds_mailbox)
+				(void)map_take(&p->role->mailboxes, (uint64_t)g->account);
+			g->holds_mailbox = false;
+		}
+	}
+	return RC_OK;
+}
+
+enum rc store_role_session_end(struct store_peer *p, const union msg_any *msg)
+{
+	struct store_grant *g = map_get(&p->grants, msg->session_end.session);
+
+	if (g)
+		store_role_grant_end(g);
+	if (msg->session_end.session)
+		store_role_spools_end(p, msg->session_end.session);
+	return RC_OK;
+}
+
+/* Why this session may not: the account was disabled, or this store (started anew since) was told nothing about the session. The latter must not cost the
+ * worker its other connections, so it is refused, not dropped. */
+static enum cause_id store_role_refusal(const struct store_grant *g)
+{
+	if (!g)
+		return CAUSE_SERVER_TEMP_ERROR;
+	return g->revoked ? CAUSE_AUTH_ACCOUNT_DISABLED : CAUSE_NONE;
+}
+
+/* ---- readings */
+
+static enum rc store_role_job_add(struct store_peer *p, const struct store_job *job)
+{
+	struct store_job *j;
+
+	if (p->job_count >= STORE_PEER_JOBS)
+		return RC_LIMIT; /* a session asks one thing at a time: this worker is not well */
+	j = mem_alloc(sizeof(*j));
+	*j = *job;
+	j->next = NULL;
+	*p->jobs_tail = j;
+	p->jobs_tail = &j->next;
+	p->job_count++;
+	return RC_OK;
+}
+
+static void store_role_job_drop(struct store_peer *p)
+{
+	struct store_job *j = p->jobs;
+
+	p->jobs = j->next;
+	if (!p->jobs)
+		p->jobs_tail = &p->jobs;
+	p->job_count--;
+	free(j);
+}
+
+void store_role_jobs_end(struct store_peer *p)
+{
+	while (p->jobs)
+		store_role_job_drop(p);
+}
+
+static void store_role_opened(struct store_peer *p, uint32_t ask, enum cause_id cause, uint32_t validity)
+{
+	chan_send(p->chan, MSG_MBOX_OPENED, &(struct msg_mbox_opened){.ask = ask, .cause = (uint16_t)cause, .uidvalidity = validity});
+}
+
+enum rc store_role_mbox_open(struct store_peer *p, const union msg_any *msg)
+{
+	const struct msg_mbox_open *m = &msg->mbox_open;
+	struct store_grant *g = map_get(&p->grants, m->session);
+	enum cause_id cause = store_role_refusal(g);
+	struct store_grant *holder;
+
+	if (cause == CAUSE_NONE) { /* RFC 1939 4: an exclusive lock on the maildrop */
+		holder = map_get(&p->role->mailboxes, (uint64_t)g->account);
+		if (holder && holder != g)
+			cause = CAUSE_MAILBOX_LOCKED;
+	}
+	if (cause != CAUSE_NONE) {
+		store_role_opened(p, m->ask, cause, 0);
+		return RC_OK;
+	}
+	(void)map_put(&p->role->mailboxes, (uint64_t)g->account, g);
+	g->holds_mailbox = true;
+	return store_role_job_add(p, &(struct store_job){.kind = STORE_JOB_LIST, .session = m->session, .ask = m->ask, .account = g->account});
+}
+
+enum rc store_role_mail_fetch(struct store_peer *p, const union msg_any *msg)
+{
+	const struct msg_mail_fetch *m = &msg->mail_fetch;
+	struct store_grant *g = map_get(&p->grants, m->session);
+	enum cause_id cause = store_role_refusal(g);
+
+	if (cause == CAUSE_NONE && m->uid <= INT64_MAX)
+		return store_role_job_add(p, &(struct store_job){.kind = STORE_JOB_FETCH, .session = m->session, .ask = m->ask, .account = g->account,
+			.uid = (int64_t)m->uid, .offset = m->offset, .max = m->max});
+	chan_send(p->chan, MSG_MAIL_BYTES, &(struct msg_mail_bytes){.ask = m->ask, .cause = (uint16_t)(cause ? cause : CAUSE_MAILBOX_CHANGED), .last = true});
+	return RC_OK;
+}
+
+/* one frame of a listing; true: that was the last */
+static bool store_role_list(struct store_peer *p, struct store_job *j)
+{
+	struct store_role *s = p->role;
+	struct msg_mbox_items answer = {.ask = j->ask};
+	struct err err = {""};
+	uint32_t validity = 0;
+	size_t count = 0;
+	enum rc rc = store_mailbox_items(s->store, j->account, j->after, s->items, STORE_ITEMS_FRAME, &count, &err);
+
+	if (rc == RC_OK)
+		rc = store_mailbox_validity(s->store, j->account, &validity, &err);
+	if (rc != RC_OK) {
+		store_role_opened(p, j->ask, store_role_judge(s, rc, "mailbox", &err), 0);
+		return true;
+	}
+	buf_reset(&s->bytes);
+	for (size_t i = 0; i < count; i++)
+		rec_mail_item_add(&s->bytes, &(struct rec_mail_item){.uid = (uint64_t)s->items[i].uid, .bytes = s->items[i].bytes});
+	answer.items = (struct msg_list){.raw = buf_span(&s->bytes), .count = (uint32_t)count};
+	if (count > 0)
+		chan_send(p->chan, MSG_MBOX_ITEMS, &answer);
+	j->listed += count;
+	if (count == STORE_ITEMS_FRAME && j->listed <= LIMIT_POP3_MESSAGES) {
+		j->after = s->items[count - 1].uid;
+		return false;
+	}
+	store_role_opened(p, j->ask, CAUSE_NONE, validity);
+	return true;
+}
+
+static bool store_role_fetch(struct store_peer *p, struct store_job *j)
+{
+	struct store_role *s = p->role;
+	struct msg_mail_bytes answer = {.ask = j->ask};
+	struct err err = {""};
+	bool last = true;
+	enum rc rc;
+
+	buf_reset(&s->bytes);
+	rc = store_mail_read(s->store, j->account, j->uid, j->offset, j->max < STORE_BYTES_FRAME ? j->max : STORE_BYTES_FRAME, &s->bytes, &last, &err);
+	if (rc == RC_NONE)
+		answer.cause = CAUSE_MAILBOX_CHANGED;
+	else if (rc != RC_OK)
+		answer.cause = (uint16_t)store_role_judge(s, rc, "reading mail", &err);
+	else
+		answer.bytes = buf_span(&s->bytes);
+	answer.last = rc != RC_OK || last;
+	chan_send(p->chan, MSG_MAIL_BYTES, &answer);
+	return true;
+}
+
+bool store_role_jobs(struct store_peer *p)
+{
+	static bool (*const kinds[])(struct store_peer *, struct store_job *) = {[STORE_JOB_LIST] = store_role_list, [STORE_JOB_FETCH] = store_role_fetch};
+	size_t frames = 0;
+
+	while (p->jobs && chan_unsent_bytes(p->chan) < STORE_PEER_UNSENT_BYTES) {
+		struct store_job *j = p->jobs;
+
+		if (++frames > STORE_PEER_TURN_FRAMES)
+			return true; /* others first */
+		/* the session may have ended or been revoked since it asked */
+		if (store_role_refusal(map_get(&p->grants, j->session)) != CAUSE_NONE && j->kind == STORE_JOB_LIST)
+			store_role_opened(p, j->ask, CAUSE_SERVER_TEMP_ERROR, 0);
+		else if (!kinds[j->kind](p, j))
+			continue;
+		store_role_job_drop(p);
+	}
+	return false; /* the channel's getting empty makes the next turn */
+}
+
+/* ---- deleting */
+
+enum rc store_role_mbox_commit(struct store_peer *p, const union msg_any *msg)
+{
+	const struct msg_mbox_commit *m = &msg->mbox_commit;
+	struct store_grant *g = map_get(&p->grants, m->session);
+	struct msg_mbox_committed answer = {.ask = m->ask, .cause = (uint16_t)store_role_refusal(g)};
+	struct span cursor = m->uids.raw;
+	struct rec_uid r;
+	struct err err = {""};
+	int64_t *uids;
+	size_t count = 0;
+	enum rc rc;
+
+	if (answer.cause == CAUSE_NONE && !g->holds_mailbox)
+		answer.cause = CAUSE_MAILBOX_LOCKED; /* whoever has it now decides */
+	if (answer.cause != CAUSE_NONE) {
+		chan_send(p->chan, MSG_MBOX_COMMITTED, &answer);
+		return RC_OK;
+	}
+	uids = mem_array(m->uids.count ? m->uids.count : 1, sizeof(*uids));
+	while (count < m->uids.count && rec_uid_next(&cursor, &r))
+		uids[count++] = r.uid <= INT64_MAX ? (int64_t)r.uid : 0;
+	rc = store_begin(p->role->store, &err);
+	if (rc == RC_OK)
+		rc = store_mail_remove(p->role->store, g->account, uids, count, &err);
+	free(uids);
+	if (rc == RC_OK) {
+		store_role_hold(p, MSG_MBOX_COMMITTED, &answer);
+		return RC_OK;
+	}
+	answer.cause = (uint16_t)store_role_judge(p->role, rc, "deleting", &err);
+	chan_send(p->chan, MSG_MBOX_COMMITTED, &answer);
+	return RC_OK;
+}
