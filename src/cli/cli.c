@@ -6,10 +6,11 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "conf/conf_setting.h"
 #include "mail/address.h"
 
 #define CLI_HOME "/var/lib/mailroom"
-enum { CLI_MEMORY_BYTES = 64 << 20, CLI_ARGS = 4096 };
+enum { CLI_MEMORY_BYTES = 64 << 20, CLI_ARGS = 4096, CLI_COMMANDS = 64 };
 
 static const struct cli_option cli_everywhere[] = {
 	{"home", "DIR", "the directory of this mail system (default: $MAILROOM_HOME, else " CLI_HOME ")", false},
@@ -128,7 +129,7 @@ static const struct cli_command *cli_find(const struct cli_command *commands, in
 	return NULL;
 }
 
-/* commands that begin with this word, as a list; false: none */
+/* commands that begin with this word, as a list (NULL: not printed); false: none */
 static bool cli_list_beginning(const struct cli_command *commands, const char *word, FILE *to)
 {
 	size_t len = strlen(word);
@@ -136,25 +137,45 @@ static bool cli_list_beginning(const struct cli_command *commands, const char *w
 
 	for (const struct cli_command *c = commands; c->name; c++)
 		if (c->summary && strncmp(c->name, word, len) == 0 && c->name[len] == ' ') {
-			fprintf(to, "  mailroom %s %s\n      %s\n", c->name, c->args, c->summary);
+			if (to)
+				fprintf(to, "  mailroom %s %s\n      %s\n", c->name, c->args, c->summary);
 			any = true;
 		}
 	return any;
 }
 
+/* the command that these words are most like */
+static const char *cli_nearest(const struct cli_command *commands, const char *words)
+{
+	const char *names[CLI_COMMANDS];
+	size_t count = 0;
+
+	for (const struct cli_command *c = commands; c->name && count < CLI_COMMANDS; c++)
+		if (c->summary)
+			names[count++] = c->name;
+	return conf_nearest(words, names, count);
+}
+
 static int cli_unknown(const struct cli_command *commands, int argc, char **argv)
 {
+	const char *first, *both;
 	struct buf shown;
 
 	buf_init(&shown, 512);
-	buf_add_safe(&shown, span_str(argv[0]), 60);
+	buf_add_safe(&shown, span_str(argv[0]), 40);
+	first = cli_nearest(commands, buf_cstr(&shown));
 	if (argc > 1) {
 		buf_add_byte(&shown, ' ');
-		buf_add_safe(&shown, span_str(argv[1]), 60);
+		buf_add_safe(&shown, span_str(argv[1]), 40);
 	}
-	cli_note("there is no command \"%s\"; these are near:", buf_cstr(&shown));
-	if (!cli_list_beginning(commands, argv[0], stderr))
-		cli_help_all(commands, stderr);
+	both = cli_nearest(commands, buf_cstr(&shown));
+	if (cli_list_beginning(commands, argv[0], NULL))
+		cli_note("%s: %s; there are", argv[0], argc > 1 ? "no such command" : "of what kind?");
+	else if (first || both)
+		cli_note("there is no command \"%s\"; did you mean: mailroom %s", buf_cstr(&shown), both ? both : first);
+	else
+		cli_note("there is no command \"%s\"; mailroom help lists those that there are", buf_cstr(&shown));
+	(void)cli_list_beginning(commands, argv[0], stderr);
 	buf_clear(&shown);
 	return CLI_USAGE;
 }
@@ -342,11 +363,8 @@ static int cli_dispatch(const struct cli_command *commands, int argc, char **arg
 	int words, status;
 
 	cli.command = cli_find(commands, argc, argv, &words);
-	if (!cli.command) {
-		if (argc == 1 && cli_list_beginning(commands, argv[0], stderr))
-			return CLI_USAGE;
+	if (!cli.command)
 		return cli_unknown(commands, argc, argv);
-	}
 	if (cli.command->raw)
 		return cli_start_raw(cli.command, argc - words + 1, argv + words - 1);
 	arena_init(&cli.mem, CLI_MEMORY_BYTES);
@@ -388,10 +406,14 @@ int cli_run(const struct cli_command *commands, int argc, char **argv)
 
 bool cli_address(struct cli *cli, const char *text, struct span *out)
 {
+	struct span bare = span_str(text);
 	struct address a;
-	enum address_fault fault = address_parse(span_str(text), ADDRESS_UTF8 | ADDRESS_LAX_BRACKETS, &cli->mem, &a);
+	enum address_fault fault;
 	struct buf shown;
 
+	if (bare.len > 1 && bare.ptr[0] == '<' && bare.ptr[bare.len - 1] == '>')
+		bare = span_of(bare.ptr + 1, bare.len - 2);
+	fault = address_parse(bare, ADDRESS_UTF8, &cli->mem, &a);
 	buf_init(&shown, 2048);
 	if (fault != ADDRESS_OK) {
 		buf_add_safe(&shown, span_str(text), 300);

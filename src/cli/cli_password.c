@@ -1,5 +1,6 @@
 #include "cli/cli_password.h"
 
+#include <crypt.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -9,7 +10,7 @@
 #include "base/limits.h"
 #include "base/rng.h"
 
-enum { CLI_PASSWORD_SHORT = 8 };
+enum { CLI_PASSWORD_SHORT = 8, CLI_PASSWORD_MAX = CRYPT_MAX_PASSPHRASE_SIZE - 1 /* crypt(3) takes no more */ };
 
 /* the terminal whose echo is off, for the signal handler */
 static int cli_terminal = -1;
@@ -104,8 +105,8 @@ int cli_password_check(struct span password)
 {
 	if (password.len == 0)
 		return cli_fail("the password is empty; nothing was changed");
-	if (password.len > LIMIT_PASSWORD_BYTES)
-		return cli_fail("the password is longer than %d bytes; nothing was changed", LIMIT_PASSWORD_BYTES);
+	if (password.len > CLI_PASSWORD_MAX)
+		return cli_fail("the password is longer than %d bytes; nothing was changed", CLI_PASSWORD_MAX);
 	if (!span_is_utf8(password))
 		return cli_fail("the password is not UTF-8 text; nothing was changed");
 	/* SASLprep forbids them (RFC 4013 2.3), and some mail program would lose them */
@@ -131,7 +132,7 @@ int cli_password_get(const struct cli *cli, const char *whose, struct buf *out, 
 	}
 	if (cli_get(cli, "password-stdin")) {
 		if (!cli_read_line(STDIN_FILENO, out) && out->overflow)
-			return cli_fail("the password is longer than %d bytes; nothing was changed", LIMIT_PASSWORD_BYTES);
+			return cli_fail("the password is longer than %d bytes; nothing was changed", CLI_PASSWORD_MAX);
 	} else {
 		status = cli_ask_twice(whose, out);
 		if (status != CLI_OK)

@@ -185,13 +185,23 @@ void conf_write_sample(struct buf *out)
 
 static void conf_man_text(struct buf *out, const char *text)
 {
-	for (const char *p = text; *p; p++) {
-		if ((*p == ' ') && p > text && p[-1] == '.' && p[1] >= 'A' && p[1] <= 'Z')
-			buf_add_byte(out, '\n');
-		else if (*p == '-' || *p == '\\')
-			buf_printf(out, *p == '-' ? "\\-" : "\\e");
-		else
-			buf_add_byte(out, (uint8_t)*p);
+	struct span rest = span_str(text);
+	size_t column = 0;
+	bool ended = false;
+
+	while (rest.ptr) {
+		struct span word = span_cut(&rest, ' ');
+
+		if (column && (column + word.len > 72 || (ended && word.len && word.ptr[0] >= 'A' && word.ptr[0] <= 'Z')))
+			column = 0;
+		buf_add_str(out, out->len == 0 || out->ptr[out->len - 1] == '\n' ? "" : column ? " " : "\n");
+		for (size_t i = 0; i < word.len; i++) {
+			if (word.ptr[i] == '-' || word.ptr[i] == '\\')
+				buf_add_byte(out, '\\');
+			buf_add_byte(out, word.ptr[i] == '\\' ? 'e' : word.ptr[i]);
+		}
+		column += word.len + 1;
+		ended = word.len && word.ptr[word.len - 1] == '.';
 	}
 	buf_add_byte(out, '\n');
 }
@@ -206,15 +216,15 @@ static void conf_man_setting(const struct conf_setting *s, struct buf *out)
 	buf_init(&value, 2048);
 	buf_printf(out, ".It Ic %s No = Ar %s\n", s->name, kinds[s->type]);
 	conf_man_text(out, s->words);
+	buf_add_str(&value, "Takes ");
 	if (conf_range_write(s, &value)) {
-		buf_add_str(out, "Takes ");
 		buf_add_byte(&value, '.');
 		conf_man_text(out, buf_cstr(&value));
 	}
 	if (s->def[0]) {
 		buf_reset(&value);
+		buf_add_str(&value, "Default: ");
 		conf_default_write(s, s->def, &value);
-		buf_add_str(out, "Default: ");
 		buf_add_byte(&value, '.');
 		conf_man_text(out, buf_cstr(&value));
 	}

@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-enum { PARENT_CONF_MAX_BYTES = 4 << 20 };
+enum { PARENT_CONF_MAX_BYTES = 4 << 20, PARENT_INSIST_MS = 1000, PARENT_STOP_MAX_MS = 30000 };
 
 static const int parent_signal_numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
 
@@ -212,10 +212,17 @@ static void parent_reload(struct parent *p)
 	loop_timer_at(&p->grace, clock_mono_ms() + p->conf->drain_ms);
 }
 
-static void parent_stop(struct parent *p, bool at_once)
+static void parent_stop(struct parent *p)
 {
-	if (!p->stopping)
+	/* Ctrl-C reaches the whole process group and a wrapping script may pass it on: only a second wish after a while means "at once" */
+	bool at_once = p->stopping && clock_mono_ms() - p->stopping_ms > PARENT_INSIST_MS;
+
+	if (p->stopping && !at_once)
+		return;
+	if (!p->stopping) {
 		log_msg(LOG_LEVEL_INFO, "stopping", "finishing what is in hand");
+		p->stopping_ms = clock_mono_ms();
+	}
 	p->stopping = true;
 	loop_timer_at(&p->respawn, MONO_NEVER);
 	for (size_t i = 0; i < PARENT_CHILDREN_MAX; i++) {
@@ -224,7 +231,7 @@ static void parent_stop(struct parent *p, bool at_once)
 		if (c->pid && (c->id == ROLE_MX || c->id == ROLE_USER))
 			parent_drain(p, c, true);
 	}
-	loop_timer_at(&p->grace, clock_mono_ms() + (at_once ? 0 : p->conf->drain_ms < 30000 ? p->conf->drain_ms : 30000));
+	loop_timer_at(&p->grace, clock_mono_ms() + (at_once ? 0 : p->conf->drain_ms < PARENT_STOP_MAX_MS ? p->conf->drain_ms : PARENT_STOP_MAX_MS));
 	if (!parent_count(p, ROLE_MX, 0) && !parent_count(p, ROLE_USER, 0))
 		parent_child_gone(p, &(struct child){.draining = true}, 0);
 }
@@ -258,7 +265,7 @@ static void parent_on_signal(void *arg, int signum)
 	else if (signum == SIGHUP && !p->stopping)
 		parent_reload(p);
 	else if (signum == SIGTERM || signum == SIGINT)
-		parent_stop(p, p->stopping);
+		parent_stop(p);
 }
 
 static void parent_log_hook(void *arg)

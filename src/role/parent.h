@@ -40,6 +40,7 @@ struct parent {
 	struct loop_signal signals[4];
 	struct loop_timer respawn, grace;
 	bool stopping, announced;
+	mono_ms stopping_ms;
 	unsigned failures[ROLE_COUNT]; /* deaths soon after the start, in a row */
 	int status;
 };

@@ -37,9 +37,19 @@ void session_auth_step(struct session *s, struct span response)
 
 void session_auth_cancel(struct session *s)
 {
-	if (s->worker->auth && s->auth_ask)
-		chan_send(s->worker->auth, MSG_AUTH_CANCEL, &(struct msg_auth_cancel){.session = s->id});
+	struct worker *w = s->worker;
+
+	if (w->auth && s->auth_ask)
+		chan_send(w->auth, MSG_AUTH_CANCEL, &(struct msg_auth_cancel){.session = s->id});
 	s->auth_ask = 0;
+	if (!s->granted)
+		return;
+	/* the client turned the server's last word down: what auth granted goes again */
+	if (w->store)
+		chan_send(w->store, MSG_SESSION_END, &(struct msg_session_end){.session = s->id});
+	if (w->auth)
+		chan_send(w->auth, MSG_SESSION_END, &(struct msg_session_end){.session = s->id});
+	s->granted = false;
 }
 
 /* sessions are few per worker and sign-ins rare, but a flood of them must not walk the list: the id is looked up in the map of sessions by id */

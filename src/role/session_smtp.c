@@ -86,7 +86,7 @@ static void smtp_on_spool(struct session *s, uint32_t engine_ask, enum msg_type 
 	struct session_body *b = s->smtp->body;
 
 	(void)engine_ask;
-	if (msg && type == MSG_SPOOL_LENT && b) {
+	if (msg && type == MSG_SPOOL_LENT && b && session_body_is_waiting(b) && smtp_in_header(s->smtp->in)) {
 		session_body_lend(b, smtp_in_header(s->smtp->in), msg->spool_lent.spool, msg->spool_lent.file);
 		return;
 	}
@@ -106,8 +106,9 @@ static void smtp_want_spool(struct session *s)
 {
 	struct session_body *b = s->smtp->body;
 	uint32_t ask;
+	const struct header_facts *h = smtp_in_header(s->smtp->in);
 
-	if (!b || !session_body_wants_spool(b, smtp_in_header(s->smtp->in)))
+	if (!b || !h || !session_body_wants_spool(b, h))
 		return;
 	if (!s->worker->store) {
 		session_body_refuse(b, CAUSE_SERVER_TEMP_ERROR);

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -124,13 +125,24 @@ enum rc worker_open(struct role *r, struct err *err)
 	return rc;
 }
 
+static uint32_t worker_share(const struct worker *w, uint32_t total)
+{
+	uint32_t workers = w->role->id == ROLE_MX ? w->conf->workers_mx : w->conf->workers_user;
+
+	return total ? (total + workers - 1) / workers : UINT32_MAX;
+}
+
 void worker_plan(struct role *r, struct sandbox_plan *plan)
 {
 	uint64_t fds = WORKER_FDS_SPARE;
+	struct rlimit now;
 
 	for (size_t i = 0; i < r->conf->listener_count; i++)
 		if (worker_is_mine(r, &r->conf->listeners[i]))
-			fds += r->conf->listeners[i].connections_max;
+			fds += worker_share(r->own, r->conf->listeners[i].connections_max);
+	/* where the system allows fewer, accepting pauses when they are used up */
+	if (getrlimit(RLIMIT_NOFILE, &now) == 0 && fds > now.rlim_max)
+		fds = now.rlim_max;
 	plan->fd_max = fds;
 	plan->file_max_bytes = r->conf->message_max_bytes + LIMIT_HEADER_BYTES; /* lent spool files */
 }
@@ -184,13 +196,6 @@ static uint64_t worker_address_key(const struct sockaddr_storage *a)
 	const struct sockaddr_in *v4 = (const struct sockaddr_in *)a;
 
 	return a->ss_family == AF_INET6 ? map_hash(&v6->sin6_addr, 8) : map_hash(&v4->sin_addr, 4);
-}
-
-static uint32_t worker_share(const struct worker *w, uint32_t total)
-{
-	uint32_t workers = w->role->id == ROLE_MX ? w->conf->workers_mx : w->conf->workers_user;
-
-	return total ? (total + workers - 1) / workers : UINT32_MAX;
 }
 
 static void worker_take(struct worker_listener *l, int fd, const struct sockaddr_storage *from)

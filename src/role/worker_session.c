@@ -38,12 +38,8 @@ static void session_free(struct session *s)
 
 	session_auth_cancel(s);
 	worker_questions_drop(s);
-	if (s->told_store) {
-		if (w->store)
-			chan_send(w->store, MSG_SESSION_END, &(struct msg_session_end){.session = s->id});
-		if (w->auth && s->granted)
-			chan_send(w->auth, MSG_SESSION_END, &(struct msg_session_end){.session = s->id});
-	}
+	if (s->told_store && w->store)
+		chan_send(w->store, MSG_SESSION_END, &(struct msg_session_end){.session = s->id});
 	if (log_begin(LOG_LEVEL_INFO, "session-end")) {
 		session_log_fields(s);
 		log_str("tls", stream_tls_version(s->stream));

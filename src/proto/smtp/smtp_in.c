@@ -239,6 +239,11 @@ const struct smtp_rcpt *smtp_in_rcpt(const struct smtp_in *s, uint32_t index)
 	return index < s->rcpt_count ? &s->rcpts[index] : NULL;
 }
 
+const struct header_facts *smtp_in_header(const struct smtp_in *s)
+{
+	return s->message.scan ? header_scan_facts(s->message.scan) : NULL;
+}
+
 struct span smtp_in_helo(const struct smtp_in *s)
 {
 	return buf_span(&s->helo);

@@ -124,7 +124,7 @@ mono_ms smtp_in_deadline(const struct smtp_in *s); /* MONO_NEVER while waiting f
 
 /* what the owner may want for its log, Received: line and IPC */
 const struct smtp_rcpt *smtp_in_rcpt(const struct smtp_in *s, uint32_t index); /* accepted recipients, 0..rcpt_count-1 */
-/* of the message in hand, so far (a header block longer than what was fed is not `ended`) */
+/* of the message in hand, so far (a header block longer than what was fed is not `ended`); NULL: none is coming in */
 const struct header_facts *smtp_in_header(const struct smtp_in *s);
 struct span smtp_in_helo(const struct smtp_in *s);    /* as given; empty: none yet */
 bool smtp_in_is_esmtp(const struct smtp_in *s);

@@ -23,7 +23,7 @@ static void stub_hash(struct stub *a, const char *password)
 {
 	struct crypt_data data = {0};
 
-	(void)snprintf(a->hash, sizeof(a->hash), "%s", crypt_r(password, "$5$rounds=1000$abcdefgh$", &data));
+	(void)snprintf(a->hash, sizeof(a->hash), "%s", crypt_rn(password, "$5$rounds=1000$abcdefgh$", &data, sizeof(data)));
 }
 
 static void stub_scram(struct stub *a, const char *password)
@@ -199,6 +199,6 @@ enum rc cred_check_password(struct span hash, struct span password, struct err *
 	hashes++;
 	(void)snprintf(have, sizeof(have), "%.*s", SPAN_FMT(hash));
 	(void)snprintf(text, sizeof(text), "%.*s", SPAN_FMT(password));
-	made = crypt_r(text, hash.len ? have : "$5$rounds=1000$abcdefgh$", &data);
+	made = crypt_rn(text, hash.len ? have : "$5$rounds=1000$abcdefgh$", &data, sizeof(data));
 	return hash.len && made && strcmp(made, have) == 0 ? RC_OK : RC_DENIED;
 }
