@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Makes ipc_messages.h and ipc_messages.c (structs, tables, record readers) from src/ipc/messages.def; --doc prints docs/MESSAGES.md.
 
-usage: gen-messages.py DEF OUT.h OUT.c | gen-messages.py --doc DEF
+usage: gen-messages.py DEF OUT.h OUT.c | gen-messages.py --doc DEF | gen-messages.py --check-doc DEF FILE
 """
 import re
 import sys
@@ -238,6 +238,10 @@ def doc(defs):
 def main(args):
     if len(args) == 2 and args[0] == "--doc":
         print(doc(Parser(args[1])))
+    elif len(args) == 3 and args[0] == "--check-doc":
+        with open(args[2], encoding="ascii") as f:
+            if f.read() != doc(Parser(args[1])) + "\n":
+                sys.exit("%s is older than %s; `ninja docs-messages` writes it again" % (args[2], args[1]))
     elif len(args) == 3:
         defs = Parser(args[0])
         for path, text in ((args[1], header(defs)), (args[2], source(defs))):

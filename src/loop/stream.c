@@ -221,14 +221,14 @@ static enum rc stream_recv(struct stream *s, size_t room, size_t *n_out)
 		got = SSL_read(s->ssl, stream_scratch, (int)room);
 		if (got <= 0)
 			return stream_ssl_result(s, got, errno);
-		s->can_read = SSL_has_pending(s->ssl) || (size_t)got == room;
+		s->can_read = SSL_has_pending(s->ssl); /* else libevent says when there is more */
 		*n_out = (size_t)got;
 		return RC_OK;
 	}
 	do
 		n = recv(s->fd, stream_scratch, room, MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
-	s->can_read = n == (ssize_t)room; /* else libevent says when there is more */
+	s->can_read = n == (ssize_t)room;
 	if (n > 0) {
 		*n_out = (size_t)n;
 		return RC_OK;

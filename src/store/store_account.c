@@ -111,7 +111,7 @@ enum rc store_account_add(struct store *s, struct span address, int64_t quota_by
 	if (rc == RC_OK && validity > UINT32_MAX)
 		rc = err_set(err, RC_LIMIT, "no UIDVALIDITY is left");
 	if (rc == RC_OK)
-		rc = sql_run(&s->sql, STORE_SQL_ACCOUNT_ADD, SQL_ARGS(SQL_N(id), SQL_N(domain), SQL_T(name.key), SQL_T(name.text), SQL_N(quota_bytes),
+		rc = sql_run(&s->sql, STORE_SQL_ACCOUNT_ADD, SQL_ARGS(SQL_N(id), SQL_N(domain), SQL_T(name.key), SQL_T(name.lower), SQL_N(quota_bytes),
 			SQL_N(validity), SQL_N(now_ms)), err);
 	rc = store_write_end(s, own, rc, err);
 	if (rc == RC_OK)

@@ -114,7 +114,7 @@ static enum rc store_alias_make(struct store *s, const struct store_name *name, 
 	if (rc == RC_NONE)
 		rc = store_number(s, STORE_COUNT_ALIAS, 1, &id, err);
 	if (rc == RC_OK)
-		rc = sql_run(&s->sql, STORE_SQL_ALIAS_ADD, SQL_ARGS(SQL_N(id), SQL_N(domain), SQL_T(name->key), SQL_T(name->text)), err);
+		rc = sql_run(&s->sql, STORE_SQL_ALIAS_ADD, SQL_ARGS(SQL_N(id), SQL_N(domain), SQL_T(name->key), SQL_T(name->lower)), err);
 	if (rc == RC_OK)
 		*id_out = id;
 	return rc;

@@ -53,7 +53,8 @@ enum rc store_write_end(struct store *s, bool own, enum rc rc, struct err *err) 
 
 /* an address taken apart for look-ups; spans live in the arena */
 struct store_name {
-	struct span text;   /* as address_write spells it, local part in lower case as in key */
+	struct span text;   /* as address_write spells it */
+	struct span lower;  /* the same in lower case: how our own addresses are shown */
 	struct span key;    /* as address_key spells it */
 	struct span domain; /* the part of key behind the last @ */
 };

@@ -21,11 +21,14 @@ enum rc store_name_parse(struct span address, struct arena *mem, struct store_na
 	buf_init(&text, STORE_ADDRESS_BYTES);
 	address_write(&text, &a);
 	out->text = arena_copy(mem, buf_span(&text));
+	for (size_t i = 0; i < text.len; i++)
+		text.ptr[i] = byte_lower(text.ptr[i]);
+	out->lower = arena_copy(mem, buf_span(&text));
 	buf_reset(&text);
 	address_key(&text, &a);
 	out->key = arena_copy(mem, buf_span(&text));
 	out->domain = a.domain.len ? arena_copy(mem, a.domain) : SPAN_NONE;
-	if (text.overflow || !out->text.ptr || !out->key.ptr)
+	if (text.overflow || !out->text.ptr || !out->lower.ptr || !out->key.ptr)
 		rc = err_set(err, RC_LIMIT, "the address is too long");
 	buf_clear(&text);
 	return rc;

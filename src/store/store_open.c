@@ -24,6 +24,8 @@ static enum rc store_open_parts(struct store *s, const char *dir, struct err *er
 		flags |= SQL_OPEN_CREATE;
 	if (s->flags & STORE_READ_ONLY)
 		flags |= SQL_OPEN_READ_ONLY;
+	if (s->flags & STORE_SERVE)
+		flags |= SQL_OPEN_SERVE;
 	if (flags & SQL_OPEN_CREATE && mkdir(dir, 0700) != 0 && errno != EEXIST)
 		return err_errno(err, errno == ENOSPC || errno == EDQUOT ? RC_FULL : RC_IO, "%s", dir);
 	s->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

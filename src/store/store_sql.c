@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+
 #include "base/mem.h"
 
 /* Called as soon as SQLite says anything but OK. A failed fsync or a damaged file is RC_IO: the caller ends. No room is RC_FULL: nothing was changed. */
@@ -44,7 +45,8 @@ static enum rc sql_fail(struct sql *q, int code, const char *doing, struct err *
 	if (rc == RC_FULL)
 		(void)err_set(err, rc, "%s: no room on the disk for %s (%s)", q->path, doing, sqlite3_errstr(code));
 	else if (rc == RC_BUSY)
-		(void)err_set(err, rc, "%s: another process kept the database locked for %d s", q->path, SQL_BUSY_MS / 1000);
+		(void)err_set(err, rc, "%s: another process kept the database locked for %d s", q->path,
+			(q->patient ? SQL_PATIENT_MS : SQL_BUSY_MS) / 1000);
 	else if (rc == RC_IO && sys)
 		(void)err_set(err, rc, "%s: %s failed: %s (%d): %s", q->path, doing, sqlite3_errstr(code), code, strerror(sys));
 	else
@@ -62,6 +64,20 @@ static int sql_wal_grew(void *arg, sqlite3 *db, const char *name, int pages)
 	(void)name;
 	q->wal_pages = pages;
 	return SQLITE_OK;
+}
+
+/* SQLite's own waiting grows to 100 ms a time: a server under load, which lets go of the lock for moments only, would keep everybody else out. Asking
+ * every half millisecond finds such a moment. */
+static int sql_busy(void *arg, int tries)
+{
+	struct sql *q = arg;
+
+	if (tries == 0)
+		q->busy_since = clock_mono_ms();
+	if (clock_mono_ms() - q->busy_since >= (q->patient ? SQL_PATIENT_MS : SQL_BUSY_MS))
+		return 0;
+	(void)usleep(SQL_BUSY_STEP_US);
+	return 1;
 }
 
 struct sql_pragma {
@@ -193,13 +209,14 @@ static enum rc sql_migrate(struct sql *q, struct err *err)
 static enum rc sql_open_handle(struct sql *q, unsigned flags, struct err *err)
 {
 	int how = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE;
+	enum rc rc;
 	int code;
 
 	how |= flags & SQL_OPEN_READ_ONLY ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
 	code = sqlite3_open_v2(q->path, &q->db, how, NULL);
 	if (code != SQLITE_OK)
 		return sql_fail(q, code, "opening it", err);
-	(void)sqlite3_busy_timeout(q->db, SQL_BUSY_MS);
+	(void)sqlite3_busy_handler(q->db, sql_busy, q);
 	(void)sqlite3_db_config(q->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	(void)sqlite3_db_config(q->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
 	(void)sqlite3_db_config(q->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
@@ -207,8 +224,9 @@ static enum rc sql_open_handle(struct sql *q, unsigned flags, struct err *err)
 	(void)sqlite3_db_config(q->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
 	if (!(flags & SQL_OPEN_READ_ONLY) && sqlite3_db_readonly(q->db, "main") == 1)
 		return err_set(err, RC_IO, "%s: the file or the disk is read-only", q->path);
-	(void)sqlite3_wal_hook(q->db, sql_wal_grew, q);
-	return sql_open_pragmas(q, err);
+	rc = sql_open_pragmas(q, err);
+	(void)sqlite3_wal_hook(q->db, sql_wal_grew, q); /* after the pragmas: wal_autocheckpoint sets this hook, too */
+	return rc;
 }
 
 /* The file is made here, not by SQLite: without following a link, owned by whom the directory belongs to (SQLite gives its -wal and -shm the owner of this
@@ -252,7 +270,7 @@ enum rc sql_open(struct sql *q, const char *dir, const char *name, unsigned flag
 	char *real;
 	enum rc rc;
 
-	*q = (struct sql){.schema = schema, .read_only = flags & SQL_OPEN_READ_ONLY};
+	*q = (struct sql){.schema = schema, .read_only = flags & SQL_OPEN_READ_ONLY, .patient = !(flags & SQL_OPEN_SERVE)};
 	sqlite3_randomness(1, &seed); /* seeds itself from /dev/urandom, which is out of reach behind the walls */
 	real = realpath(dir, NULL); /* so that NOFOLLOW is about our own file, not about how the home is reached */
 	if (!real)

@@ -9,6 +9,7 @@
 
 #include <sqlite3.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/span.h"
 
@@ -16,8 +17,9 @@
 #define SQL_BYTES "BLOB"
 #define SQL_CLUSTERED "WITHOUT ROWID"
 
-enum { SQL_OPEN_CREATE = 1, SQL_OPEN_READ_ONLY = 2 };
-enum { SQL_BUSY_MS = 5000, SQL_PAGE_BYTES = 4096, SQL_CACHE_KIB = 32 << 10 };
+/* SERVE: others wait for this process to answer, so it waits less for the lock */
+enum { SQL_OPEN_CREATE = 1, SQL_OPEN_READ_ONLY = 2, SQL_OPEN_SERVE = 4 };
+enum { SQL_BUSY_MS = 5000, SQL_PATIENT_MS = 30000, SQL_BUSY_STEP_US = 500, SQL_PAGE_BYTES = 4096, SQL_CACHE_KIB = 32 << 10 };
 
 /* one step of the schema: literals, run in one transaction that ends with the new number */
 struct sql_migration {
@@ -38,7 +40,8 @@ struct sql {
 	sqlite3 *db;
 	sqlite3_stmt **prepared; /* by statement number; NULL until first used */
 	int wal_pages;           /* in the write-ahead log after the last commit */
-	bool in_transaction, read_only;
+	bool in_transaction, read_only, patient;
+	mono_ms busy_since;
 };
 
 /* Opens dir/name; err says in words what is wrong. RC_NONE: no such database (without SQL_OPEN_CREATE); RC_BAD: no database, or a newer one. */

@@ -108,7 +108,7 @@ def main():
     rng = random.Random(seed)
     print('crash: %d rounds, seed %d' % (a.rounds, seed), flush=True)
     passed = failed = 0
-    with mailroom.System('limits {\n\tconnections-per-address = 1000\n\ttransactions = 1000000\n}\n') as m:
+    with mailroom.System('limits {\n\ttransactions = 1000000\n}\n', listener='connections-per-address = 1000\n') as m:
         senders = [Sender(m.port['mx'], i, rng.choice([300, 3000, 30000, 200000])) for i in range(a.senders)]
         for s in senders:
             s.start()

@@ -33,7 +33,9 @@ def free_ports(n):
 class System:
     """with System() as m: m.port['mx'], m.password['alice@mailroom.test'], m.run('queue', 'list')"""
 
-    def __init__(self, conf='', accounts=('alice', 'bob'), home=None, start=True):
+    def __init__(self, conf='', accounts=('alice', 'bob'), home=None, start=True, listener=''):
+        """conf: more of the configuration; listener: settings that every listener gets"""
+        self.listener = listener
         self.home = home or tempfile.mkdtemp(prefix='mailroom-test.')
         os.chmod(self.home, 0o755)
         self.own_home = home is None
@@ -55,8 +57,8 @@ class System:
         text = 'hostname = "mail.mailroom.test"\ndefault-domain = "mailroom.test"\nsandbox-kill = true\n'
         text += 'certificate "default" {\n\tchain = "tls/default.crt"\n\tkey = "keys/default.key"\n}\n'
         for name, (kind, tls) in kinds.items():
-            text += 'listener "%s" {\n\tkind = %s\n\taddress = "127.0.0.1"\n\tport = %d\n\ttls = %s\n\tcertificate = "default"\n}\n' % (
-                name, kind, self.port[name], tls)
+            text += 'listener "%s" {\n\tkind = %s\n\taddress = "127.0.0.1"\n\tport = %d\n\ttls = %s\n\tcertificate = "default"\n%s}\n' % (
+                name, kind, self.port[name], tls, self.listener)
         if 'auth {' not in extra:
             text += 'auth {\n\tfailure-delay = 50ms\n}\n'
         with open(os.path.join(self.home, 'mailroom.conf'), 'w') as f:

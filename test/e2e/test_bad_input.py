@@ -44,7 +44,6 @@ def ready(system):
     (b'\r\n', '50', 'command'),
     (b'MAIL FROM:<' + b'a' * 70 + b'@b.example>\r\n', '501', 'sender-syntax'),
     (b'MAIL FROM:<a@' + b'b' * 300 + b'>\r\n', '501', 'sender-syntax'),
-    (b'BDAT x\r\n', '501', ''),
     (b'STARTTLS now\r\n', '501', ''),
 ])
 def test_malformed_commands(system, raw, code, slug):
@@ -54,6 +53,14 @@ def test_malformed_commands(system, raw, code, slug):
         assert reply.startswith(code), reply
         assert slug in reply.split('\n')[-1]
         assert w.ask('RSET').startswith('250')
+
+
+def test_bdat_without_a_size_ends_the_session(system):
+    """nobody can tell where its bytes would end"""
+    with ready(system) as w:
+        w.send('BDAT x\r\nabc')
+        text = w.reply() + w.rest()
+        assert text[0] == '5' and '250' not in text
 
 
 def test_starttls_injection_is_refused_not_executed(system):

@@ -1,8 +1,10 @@
-"""The command line: every command, good input and bad, on a home of its own; nothing is served here."""
+"""The command line: every command, good input and bad, on a home of its own."""
 import json
 import os
 import pty
 import re
+import smtplib
+import ssl
 import stat
 import subprocess
 import time
@@ -427,6 +429,64 @@ def test_empty_queue_and_store(home):
     bad(1, 'is no queue id; mailroom queue list shows them', 'queue', 'show', '!', home=home)
     bad(1, 'there is no message', 'queue', 'show', '7', home=home)
     bad(1, 'there is no message', 'queue', 'show', '7', '--json', home=home)
+
+
+def test_what_is_held_and_queued_is_shown_while_it_is_served(system):
+    text = 'Message-ID: <%s@here>\r\nFrom: alice@mailroom.test\r\nSubject: x\r\n\r\nbody\r\n'
+    with smtplib.SMTP_SSL('127.0.0.1', system.port['submissions'], context=ssl._create_unverified_context()) as s:
+        s.login('alice@mailroom.test', system.password['alice@mailroom.test'])
+        s.sendmail('alice@mailroom.test', ['bob@mailroom.test', 'one@elsewhere.example', 'two@elsewhere.example'], text % 'first')
+    home = system.home
+    rows = listing('queue', 'list', home=home)
+    assert sorted((r['sender'], r['recipient'], r['account'], r['message_id']) for r in rows) == [
+        ('alice@mailroom.test', '%s@elsewhere.example' % n, 'alice@mailroom.test', '<first@here>') for n in ('one', 'two')]
+    assert len({r['id'] for r in rows}) == 1 and rows[0]['bytes'] > 50
+    table = good('queue', 'list', home=home).splitlines()
+    assert len(table) == 3 and table[0].startswith('ID') and 'one@elsewhere.example' in table[1] + table[2]
+    one = listing('queue', 'show', rows[0]['id'], home=home)
+    assert one['message_id'] == '<first@here>' and {r['recipient'] for r in one['recipients']} == {r['recipient'] for r in rows}
+    shown = good('queue', 'show', rows[0]['id'], home=home)
+    assert re.search(r'^sender +alice@mailroom\.test$', shown, re.M) and shown.count('\nrecipient ') == 2
+    assert sorted(good('message', 'ids', home=home).splitlines()) == ['<first@here>\tbob@mailroom.test', '<first@here>\tqueue', '<first@here>\tqueue']
+    assert {r['id'] for r in listing('message', 'ids', home=home)} == {rows[0]['id']}
+    bob = [a for a in listing('account', 'list', home=home) if a['address'] == 'bob@mailroom.test'][0]
+    assert bob['messages'] == 1 and bob['used_bytes'] > 50
+    bad(1, 'holds 1 messages; --yes removes them too', 'account', 'remove', 'bob@mailroom.test', home=home)
+    good('account', 'remove', 'bob@mailroom.test', '--yes', home=home)
+    assert '\tbob@' not in good('message', 'ids', home=home)
+
+
+def test_accounts_change_at_once_while_it_is_served(system):
+    def login(password):
+        with smtplib.SMTP_SSL('127.0.0.1', system.port['submissions'], context=ssl._create_unverified_context()) as s:
+            try:
+                s.login('carol@mailroom.test', password)
+                return True
+            except smtplib.SMTPAuthenticationError:
+                return False
+
+    system.account('carol', 'first password')
+    assert login('first password')
+    system.run('account', 'passwd', 'carol@mailroom.test', '--password-stdin', input='second password\n')
+    assert login('second password') and not login('first password')
+    system.run('account', 'disable', 'carol@mailroom.test')
+    assert not login('second password')
+    system.run('account', 'enable', 'carol@mailroom.test')
+    assert login('second password')
+
+
+def test_serve_listens_where_it_is_told(tmp_path):
+    with mailroom.System(accounts=(), start=False) as m:
+        moved = mailroom.free_ports(1)[0]
+        p = subprocess.Popen([mailroom.program(), 'serve', '--home', m.home, '--listen', 'mx=127.0.0.1:%d' % moved], stderr=open(m.log_path, 'ab'))
+        m.process = p
+        m.wait_log('event=serving')
+        with smtplib.SMTP('127.0.0.1', moved) as s:
+            assert s.noop()[0] == 250
+        with pytest.raises(OSError):
+            smtplib.SMTP('127.0.0.1', m.port['mx'])
+        assert m.stop() == 0
+        bad(1, 'there is no listener "nope"', 'serve', '--listen', 'nope=127.0.0.1:1', home=m.home)
 
 
 # ---- the pages

@@ -222,11 +222,12 @@ static int try_all(void)
 	return span_find_span(buf_span(&out), SPAN_LIT("ALLOWED")) < out.len ? 1 : 0;
 }
 
-static int try_walls(unsigned walls, unsigned abi)
+static int try_walls(uid_t uid, unsigned walls, unsigned abi)
 {
 	struct rlimit core, files;
 	char words[200];
 
+	STEP(uid == 0 || (getuid() == uid && geteuid() == uid && getgid() != 0));
 	STEP(getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_max == 0);
 	STEP(getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max == 64);
 	return try_say(0, "walls", sandbox_describe(walls, abi, words));
@@ -274,7 +275,7 @@ int main(int argc, char **argv)
 	if (sandbox_enter(&plan, &walls, &abi, &err))
 		return try_say(4, "not entered", err.words);
 	if (strcmp(try, "walls") == 0)
-		return try_walls(walls, abi);
+		return try_walls(plan.uid, walls, abi);
 	if (strcmp(try, "all") == 0)
 		return try_all();
 	if (strcmp(try, "serve") == 0)

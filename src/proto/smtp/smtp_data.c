@@ -157,7 +157,9 @@ static bool smtp_message_misplaced(struct smtp_in *s, bool bdat)
 	if (s->in_mail && s->rcpt_count)
 		return false;
 	s->data_refused = !bdat;
-	if (s->helo.len == 0) {
+	if (r && (r->has_mail || r->total) && ++s->noops > s->rules->noop_max) { /* a long answer to a short command */
+		smtp_close(s, CAUSE_TOO_MANY_NOOPS, NULL);
+	} else if (s->helo.len == 0) {
 		smtp_refuse_bad(s, CAUSE_SEQ_NO_HELO, &facts);
 	} else if (!s->in_mail && r && r->has_mail) {
 		smtp_refusals_explain(s, CAUSE_SEQ_MAIL_REFUSED);

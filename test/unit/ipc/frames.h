@@ -31,5 +31,6 @@ void test_bad_frames(void **state);
 void test_bad_fds(void **state);
 void test_split(void **state);
 void test_bad_sends(void **state);
+void test_wiped(void **state);
 
 #endif

@@ -122,6 +122,21 @@ void test_chan_big(void **state)
 	buf_clear(&raw);
 }
 
+/* a password does not stay in the buffer it came in */
+void test_wiped(void **state)
+{
+	struct msg_auth_step step = {.session = 1, .response = SPAN_LIT("user pencil")};
+	static const uint8_t zeros[11];
+	struct pair p;
+
+	(void)state;
+	pair_open(&p, ROLE_USER, ROLE_AUTH);
+	chan_send(p.a.chan, MSG_AUTH_STEP, &step);
+	pair_run(&p, 1);
+	assert_true(span_eq(p.b.last.auth_step.response, span_of(zeros, sizeof(zeros)))); /* still its memory: small buffers are kept */
+	pair_close(&p);
+}
+
 /* ---- chan_call */
 
 static enum rc take_signed(void *arg, const union msg_any *msg)
@@ -258,7 +273,7 @@ int main(void)
 		cmocka_unit_test(test_tables), cmocka_unit_test(test_chan_exchange), cmocka_unit_test(test_chan_every_message),
 		cmocka_unit_test(test_chan_order_of_fds), cmocka_unit_test(test_chan_big), cmocka_unit_test(test_chan_call), cmocka_unit_test(test_chan_pause),
 		cmocka_unit_test(test_chan_free_inside), cmocka_unit_test(test_chan_flood), cmocka_unit_test(test_bad_frames), cmocka_unit_test(test_bad_fds),
-		cmocka_unit_test(test_split), cmocka_unit_test(test_bad_sends),
+		cmocka_unit_test(test_split), cmocka_unit_test(test_bad_sends), cmocka_unit_test(test_wiped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
