@@ -236,6 +236,10 @@ static struct explain_candidate explain_weigh(enum cause_id id, const struct sca
 		out.by |= EXPLAIN_BY_OWN | EXPLAIN_BY_SLUG;
 		out.confidence = 2; /* before all others; settled below */
 	}
+	if (s->behind == id) { /* ... but for what it came from */
+		out.by |= EXPLAIN_BY_OWN | EXPLAIN_BY_SLUG;
+		out.confidence = 3;
+	}
 	return out;
 }
 

@@ -140,10 +140,10 @@ static void scan_line(struct scan *s, struct span line)
 		scan_note(s, &open);
 }
 
-/* " (slug; ref REF)" or " (slug)" at the end of a line */
-static enum cause_id scan_tail(struct span line, struct span *before_out)
+/* " (slug; ref REF)", " (slug)" or " (slug: cause behind it, others; ref REF)" at the end of a line */
+static enum cause_id scan_tail(struct span line, struct span *before_out, enum cause_id *behind_out)
 {
-	struct span tail, slug, ref;
+	struct span tail, slug, behind, ref;
 	enum cause_id id;
 	size_t at = line.len;
 
@@ -155,8 +155,10 @@ static enum cause_id scan_tail(struct span line, struct span *before_out)
 		return CAUSE_NONE;
 	tail = span_of(line.ptr + at, line.len - at - 1);
 	*before_out = span_head(line, at - 1);
-	slug = span_cut(&tail, ';');
+	behind = span_cut(&tail, ';');
+	slug = span_cut(&behind, ':');
 	id = cause_by_slug(slug);
+	*behind_out = cause_by_slug(span_trim(span_cut(&behind, ',')));
 	if (tail.ptr == NULL)
 		return id;
 	ref = span_trim(tail);
@@ -211,18 +213,20 @@ void scan_init(struct scan *s, struct span text)
 	buf_init(&s->words, 2 * text.len + 16);
 	while (text.len) {
 		struct span line = span_cut(&text, '\n'), before;
-		enum cause_id id;
+		enum cause_id id, behind = CAUSE_NONE;
 
 		while (line.len && line.ptr[line.len - 1] <= ' ')
 			line.len--;
 		line = span_trim(line);
 		if (span_starts(line, SPAN_LIT("S: ")))
 			line = span_from(line, 3);
-		id = scan_tail(line, &before);
-		if (id && scan_is_own(line, id))
+		id = scan_tail(line, &before, &behind);
+		if (id && scan_is_own(line, id)) {
 			s->own = id;
-		else if (id)
+			s->behind = behind;
+		} else if (id) {
 			s->quoted = id;
+		}
 		scan_line(s, id ? before : line);
 	}
 }

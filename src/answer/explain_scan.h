@@ -18,6 +18,7 @@ struct scan {
 	struct scan_reply replies[SCAN_REPLIES];
 	size_t count;
 	enum cause_id own;    /* a reply of our own, whole and unchanged; CAUSE_NONE: no */
+	enum cause_id behind; /* what `own` says it is a consequence of; CAUSE_NONE: nothing */
 	enum cause_id quoted; /* another slug at the end of a line */
 };
 

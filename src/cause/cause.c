@@ -7,6 +7,7 @@
 enum {
 	TAIL_BYTES = 200, /* the cause ends before this octet of the last line: some programs show no more */
 	REF_BYTES = 16,
+	BECAUSE_BYTES = 60,
 };
 
 const struct cause *cause_get(enum cause_id id)
@@ -70,10 +71,16 @@ unsigned cause_code(enum cause_id id, enum cause_form form)
 }
 
 /* " (slug; ref REF)"; a reference is letters and digits, whatever is given */
-static void cause_add_tail(struct buf *out, enum cause_id shown, struct span ref)
+static void cause_add_tail(struct buf *out, enum cause_id shown, struct span because, struct span ref)
 {
 	buf_add_str(out, " (");
 	buf_add_str(out, cause_table[shown].slug);
+	because = span_head(because, BECAUSE_BYTES);
+	if (because.len) {
+		buf_add_str(out, ": ");
+		for (size_t i = 0; i < because.len; i++) /* slugs and what parts them */
+			buf_add_byte(out, byte_is_alnum(because.ptr[i]) || because.ptr[i] == ',' || because.ptr[i] == ' ' ? because.ptr[i] : '-');
+	}
 	ref = span_head(ref, REF_BYTES);
 	if (ref.len) {
 		buf_add_str(out, "; ref ");
@@ -90,7 +97,7 @@ static void cause_add_last(struct buf *out, struct span lead, enum cause_id show
 	struct buf tail;
 
 	buf_init(&tail, TAIL_BYTES);
-	cause_add_tail(&tail, shown, ref);
+	cause_add_tail(&tail, shown, facts ? facts->because : SPAN_NONE, ref);
 	buf_add(out, lead);
 	cause_render(out, text, facts, TAIL_BYTES - 1 - lead.len - tail.len);
 	buf_add(out, buf_span(&tail));

@@ -17,6 +17,7 @@ struct cause_facts {
 	struct span detail;   /* what is wrong, in words that the place which found out supplies (e.g. address_fault_name) */
 	struct span account;
 	struct span retry;    /* when to try again: "30 s" */
+	struct span because;  /* slugs of the causes that this one is only a consequence of, "relay-denied-unauth": stands behind the slug */
 	bool utf8;            /* the peer may be shown UTF-8 (SMTPUTF8 was asked for; POP3 UTF8 is on) */
 };
 

@@ -2,7 +2,7 @@
 
 #include "base/limits.h"
 
-enum { FACT_BYTES = 100, FACT_LEAST_BYTES = 24 };
+enum { FACT_BYTES = 150, FACT_LEAST_BYTES = 24 };
 
 /* C1 controls, line separators and characters that turn the direction of text around or are not seen: they could make a reply
  * look like another one */

@@ -36,7 +36,9 @@ size_t chan_unsent_bytes(const struct chan *c);
 void chan_pause(struct chan *c, bool paused);
 
 /* For roles that must wait: sends everything queued and reads until a frame of `type` comes or timeout_ms passes; other frames that come first are
- * delivered as usual. Used only by the TLS signature call. RC_AGAIN: timed out; RC_IO: peer gone. */
+ * delivered as usual. on_reply: RC_OK ends the wait, RC_AGAIN (an answer to an older question) goes on waiting, anything else drops the peer; the
+ * call returns what it said. RC_AGAIN: timed out; RC_IO: peer gone; RC_BUSY: called while a frame of this channel is being delivered. Used only by
+ * the TLS signature call. */
 enum rc chan_call(struct chan *c, enum msg_type send_type, const void *send_msg, enum msg_type type, uint64_t timeout_ms,
 	enum rc (*on_reply)(void *arg, const union msg_any *msg), void *arg) RC_WARN;
 

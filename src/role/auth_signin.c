@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/num.h"
 
 enum signin_state {
 	SIGNIN_CLIENT,   /* the next response is the client's */
@@ -105,6 +106,7 @@ static struct signin *signin_new(struct auth_peer *p, const struct msg_auth_star
 static void signin_log(const struct signin *s, const char *note)
 {
 	const struct auth_login *login = s->sasl ? auth_sasl_login(s->sasl) : NULL;
+	char ref[14];
 
 	if (!log_begin(LOG_LEVEL_INFO, "signin"))
 		return;
@@ -116,7 +118,7 @@ static void signin_log(const struct signin *s, const char *note)
 	log_span("peer", span_str(s->address_text));
 	log_str("tls", s->tls ? "yes" : "no");
 	log_span("service", span_str(s->service));
-	log_num("session", s->session);
+	log_str("session", num_base32(s->session, 8, ref)); /* as the worker shows it */
 	if (s->cause != CAUSE_NONE)
 		log_str("cause", cause_slug(s->cause));
 	log_span("note", span_str(note));

@@ -253,6 +253,7 @@ static void parent_on_grace(void *arg, mono_ms now)
 static void parent_on_respawn(void *arg, mono_ms now)
 {
 	(void)now;
+	parent_reap(arg); /* a SIGCHLD that came to nothing */
 	parent_fill(arg);
 }
 

@@ -18,6 +18,7 @@ struct child {
 	struct chan *chan;
 	bool ready, draining;
 	mono_ms started_ms;
+	unsigned rejoined;    /* how often it was given a new channel to a role that lives */
 };
 
 struct listening {
@@ -42,6 +43,7 @@ struct parent {
 	bool stopping, announced;
 	mono_ms stopping_ms;
 	unsigned failures[ROLE_COUNT]; /* deaths soon after the start, in a row */
+	mono_ms spawn_at[ROLE_COUNT];  /* not before; 0: at once */
 	int status;
 };
 

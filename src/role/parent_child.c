@@ -19,8 +19,10 @@ static const struct {
 /* servers of others first */
 static const enum role_id parent_order[] = {ROLE_STORE, ROLE_KEYS, ROLE_AUTH, ROLE_MX, ROLE_USER};
 
-/* a role that dies within this time of its start counts as failing, and waits longer each time */
-enum { CHILD_QUICK_DEATH_MS = 2000, CHILD_BACKOFF_FIRST_MS = 50, CHILD_BACKOFF_MAX_MS = 5000 };
+/* A role that dies within this time of its start counts as failing, and waits longer each time: but never so long that mail which could be taken again
+ * is kept waiting for it. One that was ready before it died waits less. */
+enum { CHILD_QUICK_DEATH_MS = 2000, CHILD_BACKOFF_FIRST_MS = 50, CHILD_BACKOFF_READY_MAX_MS = 200, CHILD_BACKOFF_MAX_MS = 2000 };
+enum { CHILD_AGAIN_MS = 200, CHILD_REJOINS_MAX = 16 };
 
 static bool parent_is_door(enum role_id a, enum role_id b)
 {
@@ -72,12 +74,56 @@ static void child_exec(int parent_fd, int conf_fd, enum role_id id, uint32_t wor
 	_exit(71);
 }
 
+/* the respawn timer has one time: the earliest that anybody waits for */
+static void parent_again(struct parent *p, mono_ms at)
+{
+	if (!p->stopping && at < p->respawn.at)
+		loop_timer_at(&p->respawn, at);
+}
+
+static bool child_join(struct child *a, struct child *b)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
+		log_msg(LOG_LEVEL_ERROR, "no-channel", "between %s and %s: %s", role_name(a->id), role_name(b->id), strerror(errno));
+		return false;
+	}
+	chan_send(a->chan, MSG_PEER, &(struct msg_peer){.role = (uint8_t)b->id, .worker = b->worker, .sock = pair[0]});
+	chan_send(b->chan, MSG_PEER, &(struct msg_peer){.role = (uint8_t)a->id, .worker = a->worker, .sock = pair[1]});
+	(void)close(pair[0]);
+	(void)close(pair[1]);
+	return true;
+}
+
+/* Its channel to another role has ended. Where that role is dying, its successor is wired soon enough; where it lives (a send failed for want of memory,
+ * a frame was refused) nobody else would ever make a new one. A child to which this happens again and again is started anew. */
+static enum rc child_rejoin(struct child *c, const struct msg_lost *lost)
+{
+	struct parent *p = c->parent;
+
+	parent_reap(p);
+	if (!c->pid)
+		return RC_OK;
+	if (lost->role >= ROLE_COUNT || !parent_is_door(c->id, (enum role_id)lost->role) || ++c->rejoined > CHILD_REJOINS_MAX)
+		return RC_BAD;
+	for (size_t i = 0; i < PARENT_CHILDREN_MAX; i++) {
+		struct child *other = &p->children[i];
+
+		if (other->pid && other->chan && other->id == lost->role && other->worker == lost->worker)
+			return child_join(c, other) ? RC_OK : RC_BAD;
+	}
+	return RC_OK;
+}
+
 static enum rc child_on_frame(void *owner, struct chan *chan, enum msg_type type, const union msg_any *msg)
 {
 	struct child *c = owner;
 	char words[200];
 
 	(void)chan;
+	if (type == MSG_LOST)
+		return child_rejoin(c, &msg->lost);
 	if (type != MSG_READY || c->ready)
 		return RC_BAD;
 	c->ready = true;
@@ -100,37 +146,27 @@ static void child_on_gone(void *owner, struct chan *chan, const char *why)
 	(void)chan;
 	(void)why;
 	chan_free(&c->chan);
-	if (c->pid)
-		(void)kill(c->pid, SIGKILL);
-}
-
-static void child_join(struct child *a, struct child *b)
-{
-	int pair[2];
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
-		log_msg(LOG_LEVEL_ERROR, "no-channel", "between %s and %s", role_name(a->id), role_name(b->id));
+	if (!c->pid)
 		return;
-	}
-	chan_send(a->chan, MSG_PEER, &(struct msg_peer){.role = (uint8_t)b->id, .worker = b->worker, .sock = pair[0]});
-	chan_send(b->chan, MSG_PEER, &(struct msg_peer){.role = (uint8_t)a->id, .worker = a->worker, .sock = pair[1]});
-	(void)close(pair[0]);
-	(void)close(pair[1]);
+	(void)kill(c->pid, SIGKILL);
+	parent_again(c->parent, clock_mono_ms() + CHILD_AGAIN_MS);
 }
 
-static void child_wire(struct parent *p, struct child *c)
+/* false: it would stand there without a channel that it needs */
+static bool child_wire(struct parent *p, struct child *c)
 {
 	for (size_t i = 0; i < PARENT_CHILDREN_MAX; i++) {
 		struct child *other = &p->children[i];
 		bool same = other->generation == c->generation || other->id == ROLE_STORE || c->id == ROLE_STORE;
 
-		if (other->pid && other != c && other->chan && same && parent_is_door(c->id, other->id))
-			child_join(c, other);
+		if (other->pid && other != c && other->chan && same && parent_is_door(c->id, other->id) && !child_join(c, other))
+			return false;
 	}
 	if (parent_is_network(c->id))
 		for (size_t i = 0; i < p->listening_count; i++)
 			chan_send(c->chan, MSG_LISTEN, &(struct msg_listen){.listener = (uint16_t)i, .sock = p->listening[i].fd});
 	chan_send(c->chan, MSG_START, &(struct msg_start){.on = true});
+	return true;
 }
 
 struct child *parent_spawn(struct parent *p, enum role_id id)
@@ -159,30 +195,36 @@ struct child *parent_spawn(struct parent *p, enum role_id id)
 	}
 	*c = (struct child){.parent = p, .id = id, .worker = p->next_worker, .generation = p->generation, .pid = pid, .started_ms = clock_mono_ms()};
 	c->chan = chan_new(p->loop, pair[0], ROLE_PARENT, id, c->worker, &ops, c);
-	child_wire(p, c);
+	if (!child_wire(p, c))
+		(void)kill(pid, SIGKILL); /* and started again, as any that dies */
 	return c;
 }
 
-static uint64_t parent_backoff_ms(unsigned failures)
+static uint64_t parent_backoff_ms(unsigned failures, bool was_ready)
 {
-	uint64_t ms = CHILD_BACKOFF_FIRST_MS;
+	uint64_t ms = CHILD_BACKOFF_FIRST_MS, max = was_ready ? CHILD_BACKOFF_READY_MAX_MS : CHILD_BACKOFF_MAX_MS;
 
-	while (--failures > 0 && ms < CHILD_BACKOFF_MAX_MS)
+	while (--failures > 0 && ms < max)
 		ms *= 2;
-	return ms < CHILD_BACKOFF_MAX_MS ? ms : CHILD_BACKOFF_MAX_MS;
+	return ms < max ? ms : max;
+}
+
+static void parent_fill_role(struct parent *p, enum role_id id)
+{
+	while (parent_count(p, id, p->generation) < parent_wanted(p, id)) {
+		if (clock_mono_ms() >= p->spawn_at[id] && !parent_spawn(p, id))
+			p->spawn_at[id] = clock_mono_ms() + CHILD_AGAIN_MS;
+		if (clock_mono_ms() < p->spawn_at[id]) {
+			parent_again(p, p->spawn_at[id]);
+			return;
+		}
+	}
 }
 
 void parent_fill(struct parent *p)
 {
-	for (size_t i = 0; i < sizeof(parent_order) / sizeof(parent_order[0]); i++) {
-		enum role_id id = parent_order[i];
-
-		while (parent_count(p, id, p->generation) < parent_wanted(p, id))
-			if (!parent_spawn(p, id)) {
-				loop_timer_at(&p->respawn, clock_mono_ms() + CHILD_BACKOFF_MAX_MS);
-				return;
-			}
-	}
+	for (size_t i = 0; i < sizeof(parent_order) / sizeof(parent_order[0]); i++)
+		parent_fill_role(p, parent_order[i]);
 }
 
 void parent_drain(struct parent *p, struct child *c, bool now)
@@ -205,10 +247,8 @@ static void parent_child_died(struct parent *p, struct child *c, int wait_status
 	if (!wanted)
 		return;
 	p->failures[was.id] = quick ? p->failures[was.id] + 1 : 0;
-	if (p->failures[was.id] == 0)
-		parent_fill(p);
-	else
-		loop_timer_at(&p->respawn, clock_mono_ms() + parent_backoff_ms(p->failures[was.id]));
+	p->spawn_at[was.id] = p->failures[was.id] ? clock_mono_ms() + parent_backoff_ms(p->failures[was.id], was.ready) : 0;
+	parent_fill(p);
 }
 
 void parent_reap(struct parent *p)

@@ -107,6 +107,12 @@ void role_done(struct role *r)
 	loop_stop(r->loop, 0);
 }
 
+void role_lost(struct role *r, const struct chan *c)
+{
+	if (r->parent && !r->draining)
+		chan_send(r->parent, MSG_LOST, &(struct msg_lost){.role = (uint8_t)chan_peer(c), .worker = chan_peer_worker(c)});
+}
+
 static void role_log_hook(void *arg)
 {
 	(void)arg;
@@ -202,6 +208,7 @@ int role_main(const char *name, const char *worker)
 		return ROLE_EXIT_OPEN;
 	}
 	chan_send(r.parent, MSG_READY, &ready);
+	chan_flush(r.parent);
 	status = loop_run(r.loop);
 	log_flush();
 	return status;

@@ -94,6 +94,7 @@ static void store_gone(void *owner, struct chan *c, const char *why)
 		chan_free(&c);
 		return;
 	}
+	role_lost(a->role, c);
 	chan_free(&a->store);
 	auth_signin_store_gone(a);
 }

@@ -389,7 +389,7 @@ static void smtp_tls_injected(struct session *s)
 
 static void smtp_shutdown(struct session *s, enum cause_id cause)
 {
-	smtp_in_shutdown(s->smtp->in, cause);
+	smtp_in_shutdown(s->smtp->in, cause, cause == CAUSE_SERVER_SHUTTING_DOWN);
 }
 
 static bool smtp_is_idle(struct session *s)

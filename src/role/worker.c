@@ -65,6 +65,7 @@ static void worker_pop3_rules(const struct conf *c, const struct conf_listener *
 		.auth_failure_max = c->auth_failure_max,
 		.command_ms = c->pop3_command_ms,
 		.login_ms = c->pop3_login_ms,
+		.session_ms = c->pop3_session_ms,
 	};
 }
 
@@ -153,6 +154,7 @@ static void worker_on_gone(void *owner, struct chan *c, const char *why)
 	enum role_id peer = chan_peer(c);
 
 	log_msg(LOG_LEVEL_WARN, "role-lost", "%s: %s", role_name(peer), why);
+	role_lost(w->role, c);
 	if (c == w->store) {
 		chan_free(&w->store);
 		worker_questions_fail(w, ROLE_STORE);

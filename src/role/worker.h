@@ -59,6 +59,7 @@ struct session {
 	uint64_t address_key;              /* of the peer, for the count per address */
 	struct span peer;                  /* IP address in text form */
 	mono_ms started_ms;
+	mono_ms tls_by_ms;                 /* a handshake in progress has to be done by then; MONO_NEVER: none is */
 	unsigned listener_index;
 	unsigned depth;                    /* > 0: inside a callback, freeing waits */
 	enum session_closing closing;

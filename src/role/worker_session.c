@@ -72,6 +72,8 @@ void session_close(struct session *s)
 
 void session_step(struct session *s)
 {
+	mono_ms at;
+
 	if (s->depth)
 		return; /* whoever is inside does it on the way out */
 	s->depth++;
@@ -87,7 +89,8 @@ void session_step(struct session *s)
 		session_free(s);
 		return;
 	}
-	loop_timer_at(&s->timer, s->closing == SESSION_OPEN ? s->ops->deadline(s) : MONO_NEVER);
+	at = s->closing == SESSION_OPEN ? s->ops->deadline(s) : MONO_NEVER;
+	loop_timer_at(&s->timer, at < s->tls_by_ms ? at : s->tls_by_ms);
 }
 
 static size_t session_on_bytes(void *owner, struct span bytes)
@@ -137,6 +140,7 @@ static void session_on_tls(void *owner, bool ok, const char *why)
 {
 	struct session *s = owner;
 
+	s->tls_by_ms = MONO_NEVER;
 	if (!ok) {
 		if (log_begin(LOG_LEVEL_INFO, "tls-failed")) {
 			session_log_fields(s);
@@ -170,6 +174,10 @@ static void session_on_timer(void *arg, mono_ms now)
 {
 	struct session *s = arg;
 
+	if (now >= s->tls_by_ms) {
+		session_on_tls(s, false, "took too long");
+		return;
+	}
 	if (s->closing == SESSION_OPEN)
 		s->ops->tick(s, now);
 	session_step(s);
@@ -181,6 +189,8 @@ void session_want_tls(struct session *s)
 
 	if (stream_tls(s->stream, tls_server_ctx(tls, s->listener->certificate_index)) != RC_OK)
 		s->ops->tls_injected(s);
+	else
+		s->tls_by_ms = loop_now(s->worker->loop) + s->worker->conf->tls_handshake_ms;
 }
 
 struct session *session_new(struct worker_listener *l, int fd, const char *peer_text, uint64_t address_key, enum cause_id refuse)
@@ -191,7 +201,7 @@ struct session *session_new(struct worker_listener *l, int fd, const char *peer_
 	struct session *s = mem_zalloc(sizeof(*s));
 	mono_ms now = loop_now(w->loop);
 
-	*s = (struct session){.worker = w, .listener = l->conf, .listener_index = l->index, .address_key = address_key, .started_ms = now,
+	*s = (struct session){.worker = w, .listener = l->conf, .listener_index = l->index, .address_key = address_key, .started_ms = now, .tls_by_ms = MONO_NEVER,
 		.ops = l->conf->kind == CONF_POP3 ? &session_pop3_ops : &session_smtp_ops, .next = w->sessions, .prev = &w->sessions};
 	do
 		s->id = rng_u64() >> 24; /* 40 bits: eight letters to people */

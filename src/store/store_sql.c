@@ -213,7 +213,7 @@ static enum rc sql_open_handle(struct sql *q, unsigned flags, struct err *err)
 	int code;
 
 	how |= flags & SQL_OPEN_READ_ONLY ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
-	code = sqlite3_open_v2(q->path, &q->db, how, NULL);
+	code = sqlite3_open_v2(q->path, &q->db, how, store_vfs_name());
 	if (code != SQLITE_OK)
 		return sql_fail(q, code, "opening it", err);
 	(void)sqlite3_busy_handler(q->db, sql_busy, q);

@@ -44,6 +44,9 @@ struct sql {
 	mono_ms busy_since;
 };
 
+/* the file layer to open databases with; NULL: not to be had */
+const char *store_vfs_name(void);
+
 /* Opens dir/name; err says in words what is wrong. RC_NONE: no such database (without SQL_OPEN_CREATE); RC_BAD: no database, or a newer one. */
 enum rc sql_open(struct sql *q, const char *dir, const char *name, unsigned flags, const struct sql_schema *schema, struct err *err) RC_WARN;
 void sql_close(struct sql *q);

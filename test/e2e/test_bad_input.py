@@ -38,7 +38,7 @@ def ready(system):
 
 @pytest.mark.parametrize('raw,code,slug', [
     (b'NO\x00OP\r\n', '50', 'nul-byte'),
-    (b'NOOP\n', '50', 'bare-newline'),
+    (b'NOOP\nand the rest is not run\r\n', '50', 'bare-newline'),
     (b'NO\rOP\r\n', '50', 'bare-newline'),
     (b'X' * 100000 + b'\r\n', '500', 'line-too-long'),
     (b'\r\n', '50', 'command'),

@@ -106,7 +106,7 @@ static enum cause_id smtp_command_fault(const struct smtp_in *s, struct span lin
 	if (s->line_over || line.len + 2 > smtp_command_limit(s, line))
 		return CAUSE_LINE_TOO_LONG;
 	if (line.len && memchr(line.ptr, '\r', line.len))
-		return CAUSE_BARE_NEWLINE;
+		return CAUSE_COMMAND_BARE_NEWLINE;
 	if (line.len && memchr(line.ptr, '\0', line.len))
 		return CAUSE_NUL_BYTE;
 	return CAUSE_NONE;
@@ -162,9 +162,9 @@ static size_t smtp_command_bare(struct smtp_in *s, size_t taken)
 	smtp_command_forget_line(s);
 	s->line_swallow = true;
 	if (s->state == SMTP_STATE_AUTH)
-		smtp_auth_line(s, SPAN_NONE, CAUSE_BARE_NEWLINE);
+		smtp_auth_line(s, SPAN_NONE, CAUSE_COMMAND_BARE_NEWLINE);
 	else
-		smtp_command_refuse(s, SPAN_NONE, CAUSE_BARE_NEWLINE);
+		smtp_command_refuse(s, SPAN_NONE, CAUSE_COMMAND_BARE_NEWLINE);
 	return taken;
 }
 

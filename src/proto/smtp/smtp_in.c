@@ -60,7 +60,7 @@ void smtp_in_free(struct smtp_in *s)
 /* Must all input wait for the owner or the peer? */
 static bool smtp_in_blocked(const struct smtp_in *s)
 {
-	return s->wait != SMTP_WAIT_NONE || s->message.rest.len || s->message.ended || s->shutdown != CAUSE_NONE ||
+	return s->wait != SMTP_WAIT_NONE || s->message.rest.len || s->message.ended || (s->shutdown != CAUSE_NONE && !smtp_in_finishes(s)) ||
 	       s->out.len - s->out_sent >= LIMIT_SMTP_OUT_BYTES;
 }
 

@@ -115,8 +115,9 @@ void smtp_in_auth_fail(struct smtp_in *s, enum cause_id cause, const struct caus
 void smtp_in_tls_done(struct smtp_in *s, mono_ms now);
 /* true when bytes were pipelined behind STARTTLS: the owner must not handshake; the engine has queued 554 tls-injection + CLOSE. (feed takes care; this is for the owner's own look at its socket buffer.) */
 void smtp_in_tls_injected(struct smtp_in *s);
-/* The owner cannot go on (store gone, drain): 421 with that cause after what is in hand; then CLOSE */
-void smtp_in_shutdown(struct smtp_in *s, enum cause_id cause);
+/* The owner cannot go on (store gone, drain): 421 with that cause after the questions that are open, and, with finish_message, after a message whose data
+ * is coming in; then CLOSE */
+void smtp_in_shutdown(struct smtp_in *s, enum cause_id cause, bool finish_message);
 
 struct span smtp_in_out(const struct smtp_in *s);
 void smtp_in_sent(struct smtp_in *s, size_t n);

@@ -88,6 +88,7 @@ struct smtp_in {
 	bool due_auth_cancel, due_discard, due_reset, due_tls, due_close;
 	bool answered_untimed; /* an answer came after the last known time */
 	bool eof;
+	bool finish_message; /* shutdown waits for the message that is coming in */
 	enum cause_id shutdown;
 	uint32_t next_id, wait_id;
 	uint32_t transactions, bad_commands, noops, auth_failures;
@@ -112,6 +113,7 @@ void smtp_refuse_bad(struct smtp_in *s, enum cause_id cause, const struct cause_
 void smtp_close(struct smtp_in *s, enum cause_id cause, const struct cause_facts *facts);
 void smtp_end(struct smtp_in *s); /* nothing more comes in; CLOSE is due */
 /* smtp_time.c */
+bool smtp_in_finishes(const struct smtp_in *s); /* shutting down, but the message that is coming in may end first */
 bool smtp_in_settle(struct smtp_in *s); /* nothing is in hand: the ends that waited for that (shutdown, end of input); true: it ended */
 
 struct span smtp_write_bytes(char text[32], uint64_t bytes); /* "25 MiB" */

@@ -20,10 +20,12 @@ static struct smtp_refusals *smtp_refusals_get(struct smtp_in *s)
 
 static void smtp_refusals_fill(struct smtp_in *s, struct smtp_refusal *to, enum cause_id cause, const struct cause_facts *facts, struct span who)
 {
+	struct cause_facts apart = *facts;
 	struct buf sentence;
 
+	apart.rcpt = apart.sender = SPAN_NONE; /* `who` says it */
 	buf_init(&sentence, SMTP_SENTENCE_BYTES * 2);
-	cause_write_sentence(&sentence, cause, CAUSE_SMTP, facts, SMTP_SENTENCE_BYTES);
+	cause_write_sentence(&sentence, cause, CAUSE_SMTP, &apart, SMTP_SENTENCE_BYTES);
 	to->cause = smtp_refusals_shown(cause);
 	to->form = CAUSE_SMTP;
 	to->who = arena_copy(&s->envelope, span_head(who, SMTP_SHOWN_BYTES));
@@ -82,19 +84,27 @@ static const struct smtp_refusal *smtp_refusals_lead(const struct smtp_refusals 
 	return &r->kept[0];
 }
 
-/* "relay-denied-unauth: Sign in first ..."; "relay-denied-unauth 2, rcpt-unknown 1: Sign in first ..." */
+/* "friend@example.com: Sign in first ..."; "friend@example.com and 2 more: Sign in first ..." */
 static void smtp_refusals_detail(const struct smtp_refusals *r, struct buf *out)
 {
 	const struct smtp_refusal *lead = smtp_refusals_lead(r);
 
-	if (r->has_mail || r->cause_count == 1) {
-		buf_add_str(out, cause_slug(lead->cause));
-	} else {
-		for (uint32_t i = 0; i < r->cause_count; i++)
-			buf_printf(out, "%s%s %u", i ? ", " : "", cause_slug(r->causes[i].cause), r->causes[i].count);
-	}
-	buf_add_str(out, ": ");
+	buf_add(out, lead->who);
+	if (!r->has_mail && r->total > 1)
+		buf_printf(out, " and %u more", r->total - 1);
+	buf_add_str(out, lead->who.len ? ": " : "");
 	buf_add(out, lead->sentence);
+}
+
+/* the causes behind it, the one that leads first */
+static void smtp_refusals_because(const struct smtp_refusals *r, struct buf *out)
+{
+	enum cause_id lead = smtp_refusals_lead(r)->cause;
+
+	buf_add_str(out, cause_slug(lead));
+	for (uint32_t i = 0; !r->has_mail && i < r->cause_count; i++)
+		if (r->causes[i].cause != lead)
+			buf_printf(out, ", %s", cause_slug(r->causes[i].cause));
 }
 
 struct refusals_lines {
@@ -147,11 +157,13 @@ void smtp_refusals_explain(struct smtp_in *s, enum cause_id outer)
 	const struct smtp_refusals *r = s->refusals;
 	struct refusals_lines lines = {.count = 0};
 	struct cause_facts facts = {0};
-	struct buf detail;
+	struct buf detail, because;
 
 	buf_init(&detail, DETAIL_BYTES + SMTP_SENTENCE_BYTES * 2);
+	buf_init(&because, DETAIL_BYTES);
 	buf_init(&lines.text, TEXT_MAX_BYTES);
 	smtp_refusals_detail(r, &detail);
+	smtp_refusals_because(r, &because);
 	if (r->has_mail)
 		smtp_refusals_line(&lines, "MAIL", &r->mail);
 	for (uint32_t i = 0; i < r->kept_count && i < SHOWN_MAX; i++)
@@ -164,8 +176,10 @@ void smtp_refusals_explain(struct smtp_in *s, enum cause_id outer)
 	for (size_t i = 0; i < lines.count; i++)
 		lines.at[i].ptr = lines.text.ptr + lines.start[i];
 	facts.detail = buf_span(&detail);
+	facts.because = buf_span(&because);
 	facts.rcpt = r->total ? r->kept[0].who : SPAN_NONE;
 	smtp_refuse_lines(s, outer, &facts, lines.at, lines.count);
 	buf_clear(&detail);
+	buf_clear(&because);
 	buf_clear(&lines.text);
 }

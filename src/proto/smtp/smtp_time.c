@@ -98,9 +98,16 @@ void smtp_in_tick(struct smtp_in *s, mono_ms now)
 		smtp_time_out(s);
 }
 
+bool smtp_in_finishes(const struct smtp_in *s)
+{
+	return s->shutdown != CAUSE_NONE && s->finish_message && smtp_time_receiving(s);
+}
+
 bool smtp_in_settle(struct smtp_in *s)
 {
 	if (s->state == SMTP_STATE_CLOSED || smtp_time_owner_works(s))
+		return false;
+	if (smtp_in_finishes(s) && !s->eof && !s->out.overflow)
 		return false;
 	if (s->shutdown != CAUSE_NONE && s->state != SMTP_STATE_TLS && !s->eof)
 		smtp_close(s, s->shutdown, NULL);
@@ -116,10 +123,11 @@ void smtp_in_eof(struct smtp_in *s)
 		smtp_end(s);
 }
 
-void smtp_in_shutdown(struct smtp_in *s, enum cause_id cause)
+void smtp_in_shutdown(struct smtp_in *s, enum cause_id cause, bool finish_message)
 {
 	if (s->shutdown == CAUSE_NONE)
 		s->shutdown = cause;
+	s->finish_message = finish_message;
 }
 
 void smtp_in_tls_done(struct smtp_in *s, mono_ms now)

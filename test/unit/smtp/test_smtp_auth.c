@@ -93,8 +93,8 @@ static void test_cancel_and_bad_lines(void **state)
 	} cases[] = {
 		{"*\r\n", "501 5.7.0"},
 		{"%%%\r\n", "(auth-syntax;"},
-		{"YQ==\n", "(bare-newline;"},
-		{"Y\rQ==\r\n", "(bare-newline;"},
+		{"YQ==\n", "(command-bare-newline;"},
+		{"Y\rQ==\r\n", "(command-bare-newline;"},
 	};
 
 	(void)state;

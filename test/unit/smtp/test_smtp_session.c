@@ -121,9 +121,9 @@ static const struct {
 	{FROM TO_ALICE "BDAT 99999999999999999999 LAST\r\n", "552 5.3.4"},
 	{FROM TO_ALICE "DATA\r\nx\r\ny\nz\r\n.\r\n", "550 5.6.11"},
 	{"MAIL FROM:<a@b.example> BODY=BINARYMIME\r\n" TO_ALICE "DATA\r\n", "(binarymime-needs-bdat;"},
-	{"NO\nOP\r\n", "(bare-newline;"},
-	{"NO\rOP\r\n", "(bare-newline;"},
-	{"NOOP\r\r\n", "(bare-newline;"},
+	{"NO\nOP\r\n", "(command-bare-newline;"},
+	{"NO\rOP\r\n", "(command-bare-newline;"},
+	{"NOOP\r\r\n", "(command-bare-newline;"},
 	{"GET / HTTP/1.1\r\n", "(foreign-protocol;"},
 	{"POST / HTTP/1.1\r\nMAIL FROM:<a@b.example>\r\n", "554 5.5.1"},
 };
@@ -309,7 +309,7 @@ static void test_shutdown(void **state)
 	open_session(&f, SMTP_KIND_MX);
 	f.delay = true;
 	say(&f, HELLO FROM);
-	smtp_in_shutdown(f.s, CAUSE_SERVER_SHUTTING_DOWN);
+	smtp_in_shutdown(f.s, CAUSE_SERVER_SHUTTING_DOWN, false);
 	fake_smtp_pump(&f);
 	assert_false(f.closed); /* the question in hand is answered first */
 	(void)fake_smtp_answer(&f, 0);
