@@ -1,42 +1,44 @@
 #!/bin/bash
-# demo.sh PROGRAM: the story of a refused message, played by real clients (swaks, curl) against a fresh system on loopback; ends by itself.
+# demo.sh [--listen NAME=ADDRESS:PORT ...] PROGRAM: the story of a refused message, played by real clients (swaks, curl) against a fresh system on
+# loopback; ends by itself, with status 0 when every part of it came true.
 set -u
-mailroom=$1
+. "$(dirname "$0")/dev-system.sh"
+dev_options --listen mx=127.0.0.1:3525 --listen submission=127.0.0.1:3587 --listen submissions=127.0.0.1:3465 --listen pop3=127.0.0.1:3110 \
+	--listen pop3s=127.0.0.1:3995 "$@"
 home=$(mktemp -d /tmp/mailroom-demo.XXXXXX)
-chmod 755 "$home"
-log=$home/mailroom.log
-fail() { echo "demo: $*" >&2; [ -f "$log" ] && tail -20 "$log" >&2; exit 1; }
+chmod 755 "$home" # the roles run as users of their own
 stop() { [ -n "${pid:-}" ] && kill -TERM "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; rm -rf "$home"; }
 trap stop EXIT
-ports=(--listen mx=127.0.0.1:3525 --listen submission=127.0.0.1:3587 --listen submissions=127.0.0.1:3465 --listen pop3=127.0.0.1:3110 --listen pop3s=127.0.0.1:3995)
+trap 'exit 130' INT TERM
+fail() { echo "demo: $*" >&2; tail -20 "$home/mailroom.log" >&2; exit 1; }
+say() { printf '\n%s\n' "$*"; }
+show() { tr -d '\r' | fold -s -w 112 | sed 's/^/   /'; }
 
-"$mailroom" init --home "$home" --dev >"$home/init.log" 2>&1 || { cat "$home/init.log" >&2; exit 1; }
-"$mailroom" serve --home "$home" "${ports[@]}" 2>"$log" &
-pid=$!
-for _ in $(seq 100); do grep -q 'event=serving' "$log" 2>/dev/null && break; kill -0 $pid 2>/dev/null || fail "the server did not start"; sleep 0.1; done
-alice=$(awk '$1 == "alice@mailroom.test" {print $2}' "$home/dev-passwords")
-say() { printf '\n== %s\n' "$*"; }
-show() { sed 's/^/   /'; }
-
-say "1. Alice's program has no sign-in set up and sends abroad anyway. It ignores the refused RCPT and goes on to DATA:"
-# --pipeline makes swaks do what many programs do: send DATA whatever RCPT said
-printf 'EHLO laptop.example\r\nMAIL FROM:<alice@mailroom.test>\r\nRCPT TO:<friend@example.com>\r\nDATA\r\nQUIT\r\n' | curl -s --max-time 10 telnet://127.0.0.1:3525 | tee "$home/refused" | show
-grep -q '^503[ -]' "$home/refused" || fail "no 503 was given"
-last=$(grep '^503 ' "$home/refused" | tr -d '\r' | tail -1)
+dev_start
+say "1. Alice's mail program is not set up to sign in, and she writes to friend@example.com. The refusal of RCPT is swallowed, DATA is sent all the same:"
+swaks --server "${at[mx]}" --pipeline --from alice@mailroom.test --to friend@example.com >"$home/refused" 2>&1
+grep -E '^( >|>>) (RCPT|DATA)|^<\*\* +5[0-9]+ ' "$home/refused" | sed 's/^ *[<>][>*]* */&/' | show
+last=$(grep -o '503 .*' "$home/refused" | tail -1)
+[ -n "$last" ] || fail "no 503 was given"
 case $last in *relay-denied-unauth*) ;; *) fail "the last line of the 503 does not name the cause: $last" ;; esac
+say "   That 503 is all that many programs show. Elsewhere it reads: 503 valid RCPT command must precede DATA"
 
-say "2. What does that mean? mailroom explain says:"
-"$mailroom" explain "$last" | show
-[ "${PIPESTATUS[0]}" = 0 ] || fail "explain found nothing"
+say "2. What to do about it; mailroom explain \"503 5.5.1 No recipient was accepted ...\" says:"
+"$mailroom" explain "$last" >"$home/explained" || fail "explain found nothing"
+show <"$home/explained"
 
-say "3. The same message after signing in (swaks, port 3587, STARTTLS, AUTH):"
-swaks --server 127.0.0.1:3587 -tls --auth-user alice@mailroom.test --auth-password "$alice" --from alice@mailroom.test --to friend@example.com,bob@mailroom.test \
-	--header 'Subject: Hello from the demo' --body 'It works once you sign in.' --hide-informational >"$home/swaks.log" 2>&1 || { cat "$home/swaks.log"; fail "swaks could not send"; }
-grep -E '^<~|^<-' "$home/swaks.log" | grep -E ' (235|250) ' | tail -3 | show
-"$mailroom" queue list --home "$home" | show
+say "3. Alice switches sign-in on and sends it again, with a copy to Bob (swaks, STARTTLS, port ${at[submission]##*:}):"
+swaks --server "${at[submission]}" -tls --auth-user alice@mailroom.test --auth-password "$(dev_password alice@mailroom.test)" --from alice@mailroom.test \
+	--to friend@example.com,bob@mailroom.test --header 'Subject: Hello' --body 'It works once you sign in.' >"$home/sent" 2>&1 ||
+	{ cat "$home/sent"; fail "swaks could not send"; }
+grep -o '250 .* queued as .*' "$home/sent" | show
+"$mailroom" queue list --home "$home" --json >"$home/queue"
+grep -q '"friend@example.com"' "$home/queue" || fail "the queue does not hold it"
+echo "   For friend@example.com it waits in the queue (mailroom queue list); what sends it on is not built yet."
 
-say "4. Bob reads his copy over POP3S (curl):"
-bob=$(awk '$1 == "bob@mailroom.test" {print $2}' "$home/dev-passwords")
-curl -sk --max-time 10 -u "bob@mailroom.test:$bob" pop3s://127.0.0.1:3995/1 | tee "$home/read" | tr -d '\r' | show
+say "4. Bob reads his copy (curl, POP3S):"
+curl -sk --max-time 10 -u "bob@mailroom.test:$(dev_password bob@mailroom.test)" "pop3s://${at[pop3s]}/1" | tr -d '\r' >"$home/read"
 grep -q 'It works once you sign in' "$home/read" || fail "the message did not come back"
-say "That is the whole story: refused with its reason, sent after sign-in, kept, and read."
+sed -n -e '/^\(From\|To\|Subject\):/p' -e '/^$/,$p' "$home/read" | sed -e :a -e '/^\n*$/{$d;N;ba' -e '}' | show
+
+say "Refused with its reason, sent after sign-in, kept, and read."

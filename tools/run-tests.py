@@ -11,7 +11,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PYTHON = '/usr/bin/python3'
 SANITIZED = 'build-test/src/cli/mailroom'
-ENV = dict(os.environ, ASAN_OPTIONS='detect_leaks=0:abort_on_error=1', UBSAN_OPTIONS='print_stacktrace=1:halt_on_error=1', MAILROOM=os.path.join(ROOT, SANITIZED))
+ENV = dict(os.environ, ASAN_OPTIONS='detect_leaks=0:abort_on_error=1:quarantine_size_mb=8', UBSAN_OPTIONS='print_stacktrace=1:halt_on_error=1', MAILROOM=os.path.join(ROOT, SANITIZED))
 
 
 def run(command, **more):
@@ -67,7 +67,7 @@ def unit():
 
 
 def pytest():
-    result = run([PYTHON, '-m', 'pytest', '-q', '-x' if os.environ.get('FAST_FAIL') else '-q', '--durations=5', 'test/e2e'])
+    result = run([PYTHON, '-m', 'pytest', '-q', '--durations=5', 'test/e2e'])
     return counted(result, r'(\d+) passed', r'(\d+) (?:failed|error)')
 
 

@@ -21,7 +21,7 @@ static const enum role_id parent_order[] = {ROLE_STORE, ROLE_KEYS, ROLE_AUTH, RO
 
 /* A role that dies within this time of its start counts as failing, and waits longer each time: but never so long that mail which could be taken again
  * is kept waiting for it. One that was ready before it died waits less. */
-enum { CHILD_QUICK_DEATH_MS = 2000, CHILD_BACKOFF_FIRST_MS = 50, CHILD_BACKOFF_READY_MAX_MS = 200, CHILD_BACKOFF_MAX_MS = 2000 };
+enum { CHILD_QUICK_DEATH_MS = 2000, CHILD_BACKOFF_FIRST_MS = 50, CHILD_BACKOFF_READY_MAX_MS = 100, CHILD_BACKOFF_MAX_MS = 2000 };
 enum { CHILD_AGAIN_MS = 200, CHILD_REJOINS_MAX = 16 };
 
 static bool parent_is_door(enum role_id a, enum role_id b)

@@ -107,12 +107,6 @@ void role_done(struct role *r)
 	loop_stop(r->loop, 0);
 }
 
-void role_lost(struct role *r, const struct chan *c)
-{
-	if (r->parent && !r->draining)
-		chan_send(r->parent, MSG_LOST, &(struct msg_lost){.role = (uint8_t)chan_peer(c), .worker = chan_peer_worker(c)});
-}
-
 static void role_log_hook(void *arg)
 {
 	(void)arg;

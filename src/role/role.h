@@ -45,7 +45,12 @@ int role_main(const char *name, const char *worker);
 /* the role has finished: flushes channels and log, ends the loop */
 void role_done(struct role *r);
 /* the channel to a role that this one asks has ended: where that role still lives (a send failed, a frame was refused) the parent makes a new one */
-void role_lost(struct role *r, const struct chan *c);
+static inline void role_lost(struct role *r, const struct chan *c)
+{
+	if (r->parent && !r->draining)
+		chan_send(r->parent, MSG_LOST, &(struct msg_lost){.role = (uint8_t)chan_peer(c), .worker = chan_peer_worker(c)});
+}
+
 /* uid of a role under uid_base, its directory below home; used by parent, init and role */
 uint32_t role_uid(const struct conf *conf, enum role_id id);
 const char *role_dir_name(enum role_id id); /* "store", "auth", "keys", or "empty" */

@@ -250,6 +250,11 @@ static void store_role_drain(struct role *r, bool now)
 		loop_hook_remove(r->loop, &s->commit);
 		loop_hook_remove(r->loop, &s->after);
 		store_close(&s->store);
+		buf_clear(&s->bytes);
+		free(s->items);
+		free(s->held);
+		s->items = NULL;
+		s->held = NULL;
 	}
 	role_done(r);
 }

@@ -12,6 +12,7 @@ static const struct sql_migration store_migrations[] = {
 		" state BIGINT NOT NULL, quota_bytes BIGINT NOT NULL, used_bytes BIGINT NOT NULL, messages BIGINT NOT NULL, next_uid BIGINT NOT NULL,"
 		" uidvalidity BIGINT NOT NULL, modseq BIGINT NOT NULL, created_ms BIGINT NOT NULL);"
 		"CREATE INDEX account_domain ON account (domain, key);"
+		"CREATE INDEX account_oldest ON account (domain, state, id);"
 		"CREATE INDEX account_gone ON account (id) WHERE state = 2;"
 
 		"CREATE TABLE alias (id " SQL_ID ", domain BIGINT NOT NULL REFERENCES domain(id), key TEXT NOT NULL UNIQUE, address TEXT NOT NULL);"

@@ -100,9 +100,9 @@ static enum rc store_find_plain(struct store *s, const struct store_name *name, 
 static enum rc store_find_oldest(struct store *s, int64_t domain, struct store_found *out, struct err *err)
 {
 	struct sql_row row;
-	enum rc rc = sql_first(&s->sql, &row, STORE_SQL_ACCOUNT_OLDEST, SQL_ARGS(SQL_N(domain)), err);
+	enum rc rc = sql_first(&s->sql, &row, STORE_SQL_ACCOUNT_OLDEST, SQL_ARGS(SQL_N(domain), SQL_N(STORE_ACCOUNT_ENABLED)), err);
 
-	if (rc == RC_NONE) /* a domain without any account: somebody must still read it */
+	if (rc == RC_NONE) /* a domain without any account that reads its mail: somebody else must */
 		rc = sql_first(&s->sql, &row, STORE_SQL_ACCOUNT_OLDEST_ANY, NULL, 0, err);
 	return rc == RC_OK ? store_found_account(&row, out, err) : rc;
 }

@@ -129,7 +129,8 @@ enum rc store_commit(struct store *s, struct err *err)
 	if (rc != RC_OK)
 		sql_rollback(&s->sql);
 	store_forget_numbers(s);
-	store_bodies_settle(s, rc == RC_OK);
+	/* After a failed sync the log may hold the whole transaction all the same, and the next start finds it committed: its files stay until then. */
+	store_bodies_settle(s, rc == RC_OK || rc == RC_IO);
 	if (rc == RC_OK && s->sql.wal_pages > STORE_CHECKPOINT_MUST_PAGES)
 		sql_checkpoint_try(&s->sql);
 	return rc;

@@ -46,6 +46,7 @@ struct pop3_job {
 	bool begun;          /* "+OK" is written */
 	bool line_open;      /* what was written last is not CRLF */
 	bool prev_cr;        /* the last byte was CR */
+	bool prev_lf;        /* ... LF */
 	bool in_body;        /* TOP: the empty line has passed */
 	bool done;           /* TOP: enough lines */
 };

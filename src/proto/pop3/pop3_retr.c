@@ -3,8 +3,8 @@
 #include "base/num.h"
 
 /* A message passes through in chunks: dots are doubled at the start of lines, TOP counts lines, and both know where they are
- * across chunk borders. Lines are what CRLF ends, nothing else: so a lone CR or LF in a stored message changes neither where
- * the message ends nor a byte of it for a client that does the same. */
+ * across chunk borders. Lines are what CRLF ends, nothing else: so a lone CR or LF in a stored message does not change where the
+ * message ends. Only a dot behind a lone LF (BINARYMIME alone brings those) is doubled for the sake of clients that are less strict. */
 
 static void pop3_retr_begin(struct pop3_in *p, enum pop3_job_kind kind, uint32_t at, uint64_t lines)
 {
@@ -66,10 +66,12 @@ static void pop3_retr_write(struct pop3_in *p, struct span s)
 		struct span part = span_head(s, newline ? at + 1 : s.len);
 		bool crlf = newline && (at ? s.ptr[at - 1] == '\r' : job->prev_cr);
 
-		if (!job->line_open && part.ptr[0] == '.') /* RFC 1939 3 */
+		/* RFC 1939 3; and behind a lone LF, as most clients take that for a line end and would read on in the text of the message as if it were replies */
+		if ((!job->line_open || job->prev_lf) && part.ptr[0] == '.')
 			buf_add_byte(&p->out, '.');
 		buf_add(&p->out, part);
 		job->prev_cr = part.ptr[part.len - 1] == '\r';
+		job->prev_lf = newline;
 		job->line_bytes += part.len;
 		job->line_open = true;
 		if (crlf)

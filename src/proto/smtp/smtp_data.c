@@ -197,11 +197,15 @@ void smtp_data_run(struct smtp_in *s, struct span arg)
 size_t smtp_data_take(struct smtp_in *s, struct span in)
 {
 	size_t taken = smtp_message_take(s, in);
+	bool doubtful = s->message.dots.doubtful;
 
-	if (s->message.dots.state == SMTP_DOTS_END)
+	if (s->message.dots.state == SMTP_DOTS_END) {
 		smtp_message_ended(s);
-	else if (s->message.spoiled != CAUSE_NONE && smtp_message_is_flood(s, 0))
+		if (doubtful) /* refused for its bare CR; what follows may still be text of that message, so none of it is read as commands */
+			smtp_end(s);
+	} else if (s->message.spoiled != CAUSE_NONE && smtp_message_is_flood(s, 0)) {
 		smtp_message_flood(s);
+	}
 	return taken;
 }
 

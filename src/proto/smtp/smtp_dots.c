@@ -11,6 +11,10 @@ static size_t smtp_dots_scan_line(struct smtp_dots *d, struct span in, size_t at
 		d->bare = true;
 	if (lf && !cr)
 		d->bare = true;
+	/* in this state the byte before `at` is no CR */
+	d->cr_cr = cr && end - at >= 2 && in.ptr[end - 2] == '\r';
+	if (lf && cr)
+		d->doubtful = d->cr_cr;
 	if (lf)
 		d->state = cr ? SMTP_DOTS_LINE : SMTP_DOTS_MID;
 	else
@@ -29,6 +33,7 @@ static size_t smtp_dots_step(struct smtp_dots *d, uint8_t c)
 			d->state = SMTP_DOTS_CR;
 		else
 			d->state = SMTP_DOTS_MID;
+		d->cr_cr = false;
 		return d->state != SMTP_DOTS_MID;
 	case SMTP_DOTS_DOT:
 		d->state = c == '\r' ? SMTP_DOTS_DOT_CR : SMTP_DOTS_MID;
@@ -36,10 +41,13 @@ static size_t smtp_dots_step(struct smtp_dots *d, uint8_t c)
 	case SMTP_DOTS_DOT_CR:
 	case SMTP_DOTS_CR:
 		if (c == '\n') {
+			if (d->state == SMTP_DOTS_CR)
+				d->doubtful = d->cr_cr;
 			d->state = d->state == SMTP_DOTS_CR ? SMTP_DOTS_LINE : SMTP_DOTS_END;
 			return 1;
 		}
 		d->bare = true;
+		d->cr_cr = c == '\r';
 		d->state = c == '\r' ? SMTP_DOTS_CR : SMTP_DOTS_MID;
 		return c == '\r';
 	case SMTP_DOTS_MID:

@@ -20,6 +20,8 @@ struct smtp_dots {
 	bool transparent; /* BDAT: dots mean nothing, there is no end */
 	bool bare;        /* a lone CR or LF was seen */
 	bool nul;         /* a NUL was seen */
+	bool cr_cr;       /* the CR of SMTP_DOTS_CR stands behind another one */
+	bool doubtful;    /* the last line ended in CR CR LF: a relay that took this for no line end left a dot behind it as it was */
 };
 
 struct smtp_dots_found {

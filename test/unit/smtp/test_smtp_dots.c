@@ -6,7 +6,7 @@
 
 struct naive {
 	struct buf body;
-	bool ended, bare, nul;
+	bool ended, bare, nul, doubtful;
 	size_t taken;
 };
 
@@ -32,6 +32,7 @@ static void naive_read(struct naive *n, struct span in)
 		}
 		start = false;
 		if (span_starts(rest, SPAN_LIT("\r\n"))) {
+			n->doubtful = at > 0 && in.ptr[at - 1] == '\r';
 			buf_add(&n->body, SPAN_LIT("\r\n"));
 			at += 2;
 			start = true;
@@ -159,7 +160,10 @@ static void test_smuggling(void **state)
 			bool ends_crlf = len >= 2 && memcmp(ends[before] + len - 2, "\r\n", 2) == 0;
 			bool is_true = ends_crlf && strncmp(ends[after], "\r\n", 2) == 0;
 
-			if (is_true)
+			/* there it ends, but with a CR before the CR LF of the end nothing that follows is read */
+			bool is_doubtful = is_true && strcmp(ends[before], "\r\r\n") == 0;
+
+			if (is_true && !is_doubtful)
 				continue;
 			for (int bytewise = 0; bytewise < 2; bytewise++) {
 				open_session(&f, SMTP_KIND_MX);
@@ -174,7 +178,7 @@ static void test_smuggling(void **state)
 				}
 				char got[128];
 				codes(&f, got, sizeof(got));
-				assert_string_equal(got, "220 250 250 250 354 550 250");
+				assert_string_equal(got, is_doubtful ? "220 250 250 250 354 550" : "220 250 250 250 354 550 250");
 				assert_non_null(strstr(said(&f), "bare-newline"));
 				assert_int_equal(f.accepted, 0);
 				fake_smtp_clear(&f);

@@ -137,8 +137,12 @@ static void stage_hook(void *arg)
 static bool stage_wait(struct stage *g, struct client *l, size_t count)
 {
 	struct loop_hook hook = {.fn = stage_hook, .arg = g};
+	struct client *all[] = {&g->mx, &g->user, &g->user2, &g->auth};
 	int status;
 
+	for (size_t i = 0; i < 4; i++) /* what was sent between turns has no turn's end to leave at */
+		if (all[i]->chan && !all[i]->gone)
+			chan_flush(all[i]->chan);
 	g->wait_on = l;
 	g->wait_for = count;
 	loop_hook_add(g->role.loop, LOOP_LOG, &hook);
@@ -146,6 +150,8 @@ static bool stage_wait(struct stage *g, struct client *l, size_t count)
 	status = loop_run(g->role.loop);
 	loop_timer_at(&g->timeout, MONO_NEVER);
 	loop_hook_remove(g->role.loop, &hook);
+	if (l->gone || l->count < count)
+		print_message("(%zu of %zu answers; %s)\n", l->count, count, l->gone ? l->why : "still waiting");
 	return status == 0 && l->count >= count;
 }
 
@@ -189,11 +195,21 @@ static void stage_close(struct stage *g)
 {
 	struct client *all[] = {&g->mx, &g->user, &g->user2, &g->auth};
 
+	struct store_role *s = g->role.own;
+
 	role_store_ops.drain(&g->role, true);
 	for (size_t i = 0; i < 4; i++) {
 		chan_free(&all[i]->chan);
 		free(all[i]->answers);
 	}
+	loop_timer_at(&g->timeout, clock_mono_ms() + 10000);
+	while (s->peers && loop_run(g->role.loop) == 0)
+		;
+	assert_null(s->peers); /* all gone, all forgotten */
+	loop_timer_clear(&g->timeout);
+	map_clear(&s->mailboxes);
+	free(s);
+	loop_free(&g->role.loop);
 }
 
 static int stage_teardown(void **state)

@@ -1,0 +1,86 @@
+"""Calls that fail: one error at one place at a time, in the store, a worker, auth, keys and the parent. No loss, no 5xx, and the session goes through within 5 s."""
+import collections
+import time
+
+from kill import FINISH_S, Session, judge
+from rig import BACK_S, Inject, Rig, end
+
+ERRORS = ('EIO', 'ENOSPC', 'ENOMEM', 'EMFILE')
+STORE = ('openat', 'pwrite64', 'pread64', 'fdatasync', 'fsync', 'ftruncate', 'renameat', 'mmap', 'brk', 'fstat', 'newfstatat', 'unlinkat', 'mkdirat', 'fcntl', 'sendmsg', 'recvmsg',
+         'close', 'epoll_ctl', 'epoll_wait', 'write', 'clock_gettime')
+WORKER = ('sendmsg', 'recvmsg', 'accept4', 'read', 'readv', 'recvfrom', 'write', 'writev', 'sendto', 'pwrite64', 'epoll_ctl', 'epoll_wait', 'setsockopt', 'fcntl', 'mmap', 'brk', 'close')
+PARENT = ('socketpair', 'clone', 'sendmsg', 'recvmsg', 'wait4', 'fcntl', 'epoll_ctl', 'epoll_wait', 'read', 'write', 'close', 'setsockopt', 'mmap', 'brk')
+OTHERS = ('sendmsg', 'recvmsg', 'epoll_ctl', 'epoll_wait', 'mmap', 'brk', 'pread64', 'read', 'fcntl', 'openat')
+# what may be killed so that its successor meets the failing call while it starts
+STARTING = ('openat', 'pread64', 'pwrite64', 'fsync', 'fdatasync', 'ftruncate', 'mmap', 'flock', 'newfstatat', 'epoll_create1', 'recvmsg', 'sendmsg', 'read', 'chroot',
+            'setresuid', 'seccomp', 'prctl', 'prlimit64', 'close_range', 'execve', 'dup2')
+
+
+def cases():
+    """(role, call, error): 'start' is the store while it starts"""
+    out = []
+    for role, calls in (('store', STORE), ('mx', WORKER), ('user', WORKER), ('auth', OTHERS), ('keys', OTHERS), ('parent', PARENT), ('start', STARTING)):
+        out += [(role, call, error) for call in calls for error in ERRORS]
+    return out
+
+
+def one_case(ctx, rig, session, case, n, problems):
+    """one round; False: the call was not made n times"""
+    role, call, error = case
+    what = '%s: %s of call %s %d' % (role, error, call, n)
+    parent = role in ('parent', 'start')
+    pid = rig.process.pid if parent else rig.role_pid(role)
+    with Inject(pid, '%s:error=%s:when=%d' % (call, error, n), follow=role == 'start') as x:
+        if role == 'parent':
+            end(rig.role_pid('keys'))
+            end(rig.role_pid('mx'))
+        elif role == 'start':
+            end(rig.role_pid('store'))
+            x.wait_hit(0.2)
+            x.detach()
+        took = session.run(large=role in ('store', 'mx'))
+        hit = x.hit()
+    if rig.process.poll() is not None:
+        problems.append('%s: the parent ended with status %s: %s' % (what, rig.process.poll(), rig.log()[-300:]))
+        rig.process = None
+        rig.start()
+        ctx.round(False)
+        return True
+    ok = took is not None and took < BACK_S
+    if not ok:
+        problems.append('%s: the session took %s' % (what, 'for ever' if took is None else '%.1f s' % took))
+    rig.slowest_s = max(rig.slowest_s, took or FINISH_S)
+    if refused := rig.ledger.permanent[:]:
+        problems.append('%s: 5xx or its like: %s' % (what, refused[:2]))
+        del rig.ledger.permanent[:]
+        ok = False
+    if hit or not ok:
+        ctx.round(rig.back(what, problems) and ok)
+    return hit
+
+
+def run(ctx, rounds):
+    """failing calls"""
+    rng, problems, hits = ctx.rng(), [], collections.Counter()
+    before = ctx.rounds
+    todo = cases()
+    most = max(1, rounds // len(todo)) if rounds >= len(todo) else 1  # places of a call
+    if rounds < len(todo):
+        rng.shuffle(todo)
+    with Rig(workers=1, kill=False, prefix='fail') as rig:
+        session = Session(rig, rng, 'fail')
+        session.run()
+        mark = time.monotonic()
+        for case in todo:
+            n = 1
+            for place in range(most + 2):
+                if ctx.rounds - before >= rounds or not one_case(ctx, rig, session, case, n, problems):
+                    break
+                hits[case[0]] += 1
+                n += 1 if n < 4 else rng.randrange(2, 9)
+                if rounds < len(todo):
+                    break
+            if time.monotonic() - mark > 30:
+                judge(rig, problems, 'fail, up to %s' % (case,))
+                mark = time.monotonic()
+        return ctx.close(rig, 'fail', ctx.rounds - before, problems, 'errors met by %s' % dict(hits))
