@@ -7,20 +7,21 @@
 #include "answer/explain.h"
 
 enum { EXIT_FOUND, EXIT_NOTHING, EXIT_USAGE };
-enum { REASONS_SHOWN = 3, WHY_BYTES = 1024 };
+enum { REASONS_SHOWN = 3, WHY_BYTES = 1024, WIDTH_COLUMNS = 100 };
 
 static const char explain_usage[] = "usage: mailroom explain [--json] [--why] [TEXT ...]\n"
 				    "TEXT is a reply line, an enhanced code (5.7.1), a reply code (503) or the name of a cause;\n"
 				    "without TEXT it is read from standard input.\n";
 
+/* "this" server would be wrong: the text is mostly another one's */
 static const struct {
 	const char *who, *title;
 } explain_roles[] = {
-	{"sender", "who sends"},
-	{"client", "mail program"},
-	{"admin", "this server's administrator"},
-	{"remote-admin", "the other server's administrator"},
-	{"nobody", "nobody"},
+	{"client", "Mail program: "},
+	{"sender", "Sender: "},
+	{"admin", "Administrator of the server that refused: "},
+	{"remote-admin", "Administrator of the other side: "},
+	{"nobody", ""},
 };
 
 static const char *explain_role_title(const char *who)
@@ -28,14 +29,38 @@ static const char *explain_role_title(const char *who)
 	for (size_t i = 0; i < sizeof(explain_roles) / sizeof(explain_roles[0]); i++)
 		if (strcmp(explain_roles[i].who, who) == 0)
 			return explain_roles[i].title;
-	return who;
+	return "";
 }
 
 static const char *explain_retry_words(const char *retry)
 {
 	if (strcmp(retry, "later") == 0)
-		return "yes, later: it passes by itself";
-	return strcmp(retry, "after-fix") == 0 ? "when the cause is gone" : "no, the answer would be the same";
+		return "after a while";
+	return strcmp(retry, "after-fix") == 0 ? "when this has been put right" : "no, the answer would be the same";
+}
+
+/* words of the catalogue behind a title, broken between words; what follows the first line stands below its beginning */
+static void explain_print_words(int indent, const char *title, const char *words)
+{
+	struct span left = span_str(words), line;
+	size_t room;
+
+	printf("%*s%s", indent, "", title);
+	room = (size_t)(WIDTH_COLUMNS - indent) - strlen(title);
+	indent += 3;
+	while (left.len > room) {
+		size_t cut = room;
+
+		while (cut > 0 && left.ptr[cut] != ' ')
+			cut--;
+		if (cut == 0)
+			break;
+		line = span_head(left, cut);
+		left = span_from(left, cut + 1);
+		printf("%.*s\n%*s", SPAN_FMT(line), indent, "");
+		room = (size_t)(WIDTH_COLUMNS - indent);
+	}
+	printf("%.*s\n", SPAN_FMT(left));
 }
 
 static json_t *explain_json_cause(const struct explain_candidate *c)
@@ -79,27 +104,37 @@ static void explain_print_json(const struct explanation *e)
 	json_decref(out);
 }
 
-static void explain_print_cause(const struct explain_candidate *c, bool why, bool details)
+static void explain_print_why(const struct explain_candidate *c)
 {
-	const struct cause *e = cause_get(c->cause);
 	struct buf words;
 
-	printf("%s: %s\n", e->slug, e->meaning);
-	if (why) {
-		buf_init(&words, WHY_BYTES);
-		explain_why(&words, c);
-		printf("  because of %s (%.0f %% sure)\n", buf_cstr(&words), c->confidence * 100);
-		buf_clear(&words);
-	}
+	buf_init(&words, WHY_BYTES);
+	explain_why(&words, c);
+	printf("  Found by %s, %.0f %% sure.\n", buf_cstr(&words), c->confidence * 100);
+	buf_clear(&words);
+}
+
+/* number 0: the only one */
+static void explain_print_cause(const struct explain_candidate *c, size_t number, bool why, bool details)
+{
+	const struct cause *e = cause_get(c->cause);
+	char title[24] = "";
+
+	if (number)
+		(void)snprintf(title, sizeof(title), "%zu. ", number);
+	explain_print_words(0, title, e->meaning);
+	printf("  Cause: %s\n", e->slug);
+	if (why)
+		explain_print_why(c);
 	if (!details)
 		return;
-	puts("  likely:");
+	puts("  Likely because");
 	for (size_t i = 0; e->likely[i] && i < REASONS_SHOWN; i++)
-		printf("    %zu. %s\n", i + 1, e->likely[i]);
-	puts("  next:");
+		explain_print_words(4, "- ", e->likely[i]);
+	puts("  What to do");
 	for (const struct cause_advice *a = e->fixes; a->who; a++)
-		printf("    %s: %s\n", explain_role_title(a->who), a->what);
-	printf("  try again: %s\n", explain_retry_words(e->retry));
+		explain_print_words(4, explain_role_title(a->who), a->what);
+	printf("  Try again: %s\n", explain_retry_words(e->retry));
 }
 
 static void explain_print(const struct explanation *e, bool why)
@@ -110,16 +145,17 @@ static void explain_print(const struct explanation *e, bool why)
 		puts("No known cause fits this text. Give the whole reply of the server, with its number.");
 		return;
 	}
-	if (e->undecided) {
-		printf("%s: %s\n", unsure->slug, unsure->meaning);
-		for (const struct cause_advice *a = unsure->fixes; a->who; a++)
-			printf("    %s: %s\n", explain_role_title(a->who), a->what);
-		puts("What it can be, the likeliest first:\n");
-	}
+	if (e->undecided)
+		printf("%s The likeliest is first.\n\n", unsure->meaning);
 	for (size_t i = 0; i < e->count && (e->undecided || why || i == 0); i++) {
-		explain_print_cause(&e->found[i], why, i == 0 || (e->undecided && i == 1));
+		explain_print_cause(&e->found[i], e->undecided || why ? i + 1 : 0, why, i == 0 || (e->undecided && i == 1));
 		if (e->undecided)
 			putchar('\n');
+	}
+	if (e->undecided) {
+		printf("To find out which (%s)\n", unsure->slug);
+		for (const struct cause_advice *a = unsure->fixes; a->who; a++)
+			explain_print_words(4, explain_role_title(a->who), a->what);
 	}
 	if (e->cut)
 		printf("Only the first %d KiB were looked at.\n", EXPLAIN_INPUT_BYTES >> 10);

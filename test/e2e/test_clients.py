@@ -204,3 +204,13 @@ def test_queue_holds_mail_for_elsewhere(system):
     out = system.run('queue', 'list')
     assert 'friend@example.com' in out and 'other@example.net' in out
     assert ('<away@test>', 'queue') in system.message_ids()
+
+
+@pytest.mark.parametrize('mechanism', ['SCRAM-SHA-256-PLUS', 'SCRAM-SHA-256', 'PLAIN', 'LOGIN'])
+def test_gsasl_signs_in_bound_to_its_tls_connection(system, mechanism):
+    """SCRAM and channel binding as another implementation of the mechanism speaks it"""
+    more = [] if mechanism.endswith('PLUS') else ['--no-cb']
+    r = sh('gsasl', '--smtp', '--connect=127.0.0.1:%d' % system.port['submission'], '--starttls', '--x509-ca-file=' + os.path.join(system.home, 'tls/default.crt'),
+           '--mechanism=' + mechanism, '--authentication-id=alice@mailroom.test', '--authorization-id=', '--password=' + system.password['alice@mailroom.test'],
+           '--no-client-first' if mechanism == 'LOGIN' else '--quality-of-protection=qop-auth', '--hostname=mail.mailroom.test', '--service=smtp', *more, input='')
+    assert '235 2.7.0' in r.stdout + r.stderr, r.stdout + r.stderr

@@ -42,6 +42,7 @@ struct chan {
 	char *why;
 	struct loop_hook flush, gone;
 	struct sim_ready readable, writable;
+	struct sim_frame *taking; /* being delivered */
 	struct buf out;
 };
 
@@ -167,6 +168,7 @@ void chan_free(struct chan **cp)
 	if (c->busy > 0)
 		return;
 	buf_clear(&c->out);
+	free(c->taking);
 	free(c->why);
 	free(c);
 }
@@ -259,6 +261,7 @@ static void chan_on_readable(void *arg)
 		e->bytes -= f->len;
 		if (e->peer->chan && e->peer->chan->out.len)
 			sim_ready(&e->peer->chan->writable);
+		c->taking = f;
 		if (f->len) {
 			sim_trace("%s <- %s/%u: %s", c->loop->proc->name, role_name(c->peer), c->peer_worker,
 				msg_name((enum msg_type)num_le(f->bytes + 4, 2)));
@@ -266,6 +269,7 @@ static void chan_on_readable(void *arg)
 		} else {
 			chan_fail(c, "closed");
 		}
+		c->taking = NULL;
 		free(f);
 	}
 	c->busy--;
@@ -339,16 +343,10 @@ void sim_chan_kill(struct sim_proc *p)
 
 		sim_end_shut(c->end);
 		loop_hook_remove(c->loop, &c->gone);
-		c->busy++;
+		c->busy = 1; /* whatever was on the stack is not any more */
 		c->ops->on_gone(c->owner, c, "killed");
-		c->busy--;
-		if (!c->dead) { /* told before and waiting for nothing */
-			struct chan *left = c;
-
-			chan_free(&left);
-		} else {
-			chan_free(&c);
-		}
+		c->busy = 0;
+		chan_free(&c);
 	}
 }
 
