@@ -2,7 +2,7 @@
 BUILD ?= build
 PYTHON = /usr/bin/python3
 
-.PHONY: all run demo test crash fuzz bench install clean deps deps-test help docs
+.PHONY: all run demo test crash fuzz bench install clean deps deps-try deps-test help docs
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -15,10 +15,14 @@ help:
 	@echo "make fuzz     libFuzzer over every parser and engine                        (SECONDS_EACH=60)"
 	@echo "make bench    beside Postfix and smtp-sink from Debian's package, in one run"
 	@echo "make docs     man page of the settings, sample configuration, table of messages"
-	@echo "make install  into DESTDIR/PREFIX (default /usr/local)"
+	@echo "make install  into DESTDIR/PREFIX                                           (PREFIX=/usr/local)"
+	@echo "run and demo take ARGS='--listen mx=127.0.0.1:4525 ...' where a port is taken"
 
 deps:
 	@tools/install-deps.sh build
+
+deps-try:
+	@tools/install-deps.sh build try
 
 deps-test:
 	@tools/install-deps.sh build test
@@ -26,11 +30,11 @@ deps-test:
 $(BUILD)/build.ninja: | deps
 	@meson setup $(BUILD) --buildtype=debugoptimized >/dev/null || { meson setup $(BUILD) --buildtype=debugoptimized; exit 1; }
 
-run: deps all
-	@tools/run.sh $(BUILD)/src/cli/mailroom
+run: deps-try all
+	@tools/run.sh $(ARGS) $(BUILD)/src/cli/mailroom
 
-demo: deps-test all
-	@tools/demo.sh $(BUILD)/src/cli/mailroom
+demo: deps-try all
+	@tools/demo.sh $(ARGS) $(BUILD)/src/cli/mailroom
 
 test: deps-test
 	@$(PYTHON) tools/run-tests.py
@@ -50,7 +54,8 @@ docs: all
 	@tools/gen-docs.sh $(BUILD)/src/cli/mailroom
 
 install: all
-	@meson install -C $(BUILD) --no-rebuild
+	@[ -z "$(PREFIX)" ] || meson configure $(BUILD) -Dprefix=$(PREFIX)
+	@meson install -C $(BUILD) --quiet
 
 clean:
 	rm -rf build build-bench build-test build-clang build-fuzz

@@ -12,12 +12,12 @@ trap stop EXIT
 trap 'exit 130' INT TERM
 fail() { echo "demo: $*" >&2; tail -20 "$home/mailroom.log" >&2; exit 1; }
 say() { printf '\n%s\n' "$*"; }
-show() { tr -d '\r' | fold -s -w 112 | sed 's/^/   /'; }
+show() { tr -d '\r' | fold -s -w 110 | sed 's/^/   /'; }
 
 dev_start
-say "1. Alice's mail program is not set up to sign in, and she writes to friend@example.com. The refusal of RCPT is swallowed, DATA is sent all the same:"
+say "1. Alice's mail program is not set up to sign in. It swallows the refusal of RCPT and sends DATA all the same (swaks --pipeline does that):"
 swaks --server "${at[mx]}" --pipeline --from alice@mailroom.test --to friend@example.com >"$home/refused" 2>&1
-grep -E '^( >|>>) (RCPT|DATA)|^<\*\* +5[0-9]+ ' "$home/refused" | sed 's/^ *[<>][>*]* */&/' | show
+grep -E '^( ->|<\*\*) +(RCPT|DATA|5[0-9]+ )' "$home/refused" | sed -e 's/^ -> */C: /' -e 's/^<\*\* */S: /' | show
 last=$(grep -o '503 .*' "$home/refused" | tail -1)
 [ -n "$last" ] || fail "no 503 was given"
 case $last in *relay-denied-unauth*) ;; *) fail "the last line of the 503 does not name the cause: $last" ;; esac
@@ -25,7 +25,7 @@ say "   That 503 is all that many programs show. Elsewhere it reads: 503 valid R
 
 say "2. What to do about it; mailroom explain \"503 5.5.1 No recipient was accepted ...\" says:"
 "$mailroom" explain "$last" >"$home/explained" || fail "explain found nothing"
-show <"$home/explained"
+sed 's/^/   /' "$home/explained"
 
 say "3. Alice switches sign-in on and sends it again, with a copy to Bob (swaks, STARTTLS, port ${at[submission]##*:}):"
 swaks --server "${at[submission]}" -tls --auth-user alice@mailroom.test --auth-password "$(dev_password alice@mailroom.test)" --from alice@mailroom.test \

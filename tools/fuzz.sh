@@ -3,7 +3,7 @@
 set -u
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
-[ -f build-fuzz/build.ninja ] || CC=clang meson setup build-fuzz -Dfuzz=true >/dev/null || exit 1
+[ -f build-fuzz/build.ninja ] || CC=clang meson setup build-fuzz -Dfuzz=true -Db_lundef=false >/dev/null || exit 1
 ninja -C build-fuzz --quiet || exit 1
 passed=0 failed=0
 for target in build-fuzz/test/fuzz/fuzz-*; do

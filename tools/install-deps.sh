@@ -1,13 +1,15 @@
 #!/bin/bash
-# install-deps.sh build|test ...: installs the Debian packages of these kinds that are missing; says nothing when all are there.
+# install-deps.sh build|try|test ...: installs the Debian packages of these kinds that are missing; says nothing when all are there.
 set -eu
 build="gcc meson ninja-build pkg-config python3 python3-yaml libevent-dev libssl-dev libsqlite3-dev libgsasl-dev libcrypt-dev libconfuse-dev libjansson-dev libseccomp-dev libcmocka-dev"
-test="clang libclang-rt-14-dev python3-pytest swaks libnet-ssleay-perl libio-socket-ssl-perl libauthen-sasl-perl curl msmtp mpop mutt openssl strace sqlite3 gsasl mandoc procps"
+try="swaks libnet-ssleay-perl libio-socket-ssl-perl libauthen-sasl-perl curl" # the clients that run and demo speak of
+test="clang libclang-rt-14-dev python3-pytest git make msmtp mpop mutt openssl strace sqlite3 gsasl mandoc procps util-linux"
 want=""
 for kind in "$@"; do
 	case $kind in
 	build) want="$want $build" ;;
-	test) want="$want $test" ;;
+	try) want="$want $try" ;;
+	test) want="$want $try $test" ;;
 	*) echo "install-deps.sh: no such kind: $kind" >&2; exit 2 ;;
 	esac
 done

@@ -84,6 +84,15 @@ static struct cli_list *cli_check_listeners(const struct conf *c, bool json, jso
 	return list;
 }
 
+/* right, but surely not all that is wanted, where somebody is setting a server up */
+static bool cli_check_loopback_only(const struct conf *c)
+{
+	for (size_t i = 0; i < c->listener_count; i++)
+		if (strncmp(c->listeners[i].address, "127.", 4) != 0 && strcmp(c->listeners[i].address, "::1") != 0)
+			return false;
+	return true;
+}
+
 int cli_check(struct cli *cli)
 {
 	struct conf *c = NULL;
@@ -112,6 +121,8 @@ int cli_check(struct cli *cli)
 	} else if (status == CLI_OK) {
 		printf("%s is right; this server is %s\n", c->file, c->hostname);
 		cli_list_print(&list, "");
+		if (cli_check_loopback_only(c))
+			puts("only this machine can reach it; the file says, at listener, how a public server listens");
 	}
 	cli_list_free(&list);
 	json_decref(certificates);

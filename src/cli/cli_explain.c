@@ -20,7 +20,7 @@ static const struct {
 	{"client", "Mail program: "},
 	{"sender", "Sender: "},
 	{"admin", "Administrator of the server that refused: "},
-	{"remote-admin", "Administrator of the other side: "},
+	{"remote-admin", "Administrator of the other server: "},
 	{"nobody", ""},
 };
 
@@ -40,14 +40,14 @@ static const char *explain_retry_words(const char *retry)
 }
 
 /* words of the catalogue behind a title, broken between words; what follows the first line stands below its beginning */
-static void explain_print_words(int indent, const char *title, const char *words)
+static void explain_print_words(int indent, int hang, const char *title, const char *words)
 {
 	struct span left = span_str(words), line;
 	size_t room;
 
 	printf("%*s%s", indent, "", title);
 	room = (size_t)(WIDTH_COLUMNS - indent) - strlen(title);
-	indent += 3;
+	indent += hang;
 	while (left.len > room) {
 		size_t cut = room;
 
@@ -122,7 +122,7 @@ static void explain_print_cause(const struct explain_candidate *c, size_t number
 
 	if (number)
 		(void)snprintf(title, sizeof(title), "%zu. ", number);
-	explain_print_words(0, title, e->meaning);
+	explain_print_words(0, number ? 3 : 0, title, e->meaning);
 	printf("  Cause: %s\n", e->slug);
 	if (why)
 		explain_print_why(c);
@@ -130,10 +130,10 @@ static void explain_print_cause(const struct explain_candidate *c, size_t number
 		return;
 	puts("  Likely because");
 	for (size_t i = 0; e->likely[i] && i < REASONS_SHOWN; i++)
-		explain_print_words(4, "- ", e->likely[i]);
+		explain_print_words(4, 2, "- ", e->likely[i]);
 	puts("  What to do");
 	for (const struct cause_advice *a = e->fixes; a->who; a++)
-		explain_print_words(4, explain_role_title(a->who), a->what);
+		explain_print_words(4, 2, explain_role_title(a->who), a->what);
 	printf("  Try again: %s\n", explain_retry_words(e->retry));
 }
 
@@ -155,7 +155,7 @@ static void explain_print(const struct explanation *e, bool why)
 	if (e->undecided) {
 		printf("To find out which (%s)\n", unsure->slug);
 		for (const struct cause_advice *a = unsure->fixes; a->who; a++)
-			explain_print_words(4, explain_role_title(a->who), a->what);
+			explain_print_words(4, 2, explain_role_title(a->who), a->what);
 	}
 	if (e->cut)
 		printf("Only the first %d KiB were looked at.\n", EXPLAIN_INPUT_BYTES >> 10);

@@ -26,6 +26,7 @@ struct cli_new_home {
 	const char *domains[CLI_DOMAINS];
 	size_t domain_count;
 	struct conf *conf;
+	bool was_there; /* its configuration, and so most likely the rest */
 };
 
 static bool cli_init_there(const char *path)
@@ -77,6 +78,7 @@ static int cli_init_conf(struct cli_new_home *n)
 			rc = cli_home_file(n->cli->home, "mailroom.conf", buf_span(&text), 0644, 0, false, &err);
 		conf_free(&n->conf);
 	}
+	n->was_there = there;
 	if (rc == RC_OK)
 		rc = conf_read(NULL, n->cli->home, &n->conf, &err);
 	if (rc == RC_OK && there && hostname && strcmp(hostname, n->conf->hostname) != 0)
@@ -169,13 +171,16 @@ static void cli_init_next(const struct cli_new_home *n)
 {
 	const char *home = n->cli->home, *domain = n->domain_count ? n->domains[0] : "example.org";
 
-	printf("a mail system is ready in %s, its name is %s\n", home, n->conf->hostname);
-	if (cli_get(n->cli, "dev"))
+	if (n->was_there)
+		printf("the mail system in %s is complete; what was there already was left as it is\n", home);
+	else
+		printf("a mail system is ready in %s; its name is %s\n", home, n->conf->hostname);
+	if (n->was_there || cli_get(n->cli, "dev"))
 		return;
 	puts("next:");
 	if (!n->domain_count)
 		printf("  mailroom domain add %s --home %s\n", domain, home);
-	printf("  mailroom account add NAME@%s --home %s\n  mailroom serve --home %s\n", domain, home, home);
+	printf("  mailroom account add NAME@%s --home %s\n  mailroom check --home %s\n  mailroom serve --home %s\n", domain, home, home, home);
 }
 
 int cli_init(struct cli *cli)

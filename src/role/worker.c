@@ -62,6 +62,7 @@ static void worker_pop3_rules(const struct conf *c, const struct conf_listener *
 		.auth_cleartext = l->auth_without_tls,
 		.mechanisms = c->mechanisms,
 		.bad_command_max = c->bad_command_max,
+		.noop_max = c->noop_max,
 		.auth_failure_max = c->auth_failure_max,
 		.command_ms = c->pop3_command_ms,
 		.login_ms = c->pop3_login_ms,

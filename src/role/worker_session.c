@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -193,6 +194,15 @@ void session_want_tls(struct session *s)
 		s->tls_by_ms = loop_now(s->worker->loop) + s->worker->conf->tls_handshake_ms;
 }
 
+/* Who sends before there was anything to answer follows no dialogue: a spam program, or a browser that was talked into it (RFC 5321 4.3.1) */
+static void session_check_early(struct session *s, int fd, mono_ms now)
+{
+	uint8_t first;
+
+	if (s->listener->kind == CONF_MX && s->listener->tls != CONF_TLS_IMPLICIT && recv(fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1)
+		(void)s->ops->feed(s, span_of(&first, 1), now);
+}
+
 struct session *session_new(struct worker_listener *l, int fd, const char *peer_text, uint64_t address_key, enum cause_id refuse)
 {
 	static const struct stream_ops stream_ops = {
@@ -220,6 +230,7 @@ struct session *session_new(struct worker_listener *l, int fd, const char *peer_
 	s->stream = stream_new(w->loop, fd, &stream_ops, s);
 	s->depth++;
 	s->ops->begin(s, refuse, now);
+	session_check_early(s, fd, now);
 	if (l->conf->tls == CONF_TLS_IMPLICIT)
 		session_want_tls(s);
 	stream_start(s->stream);

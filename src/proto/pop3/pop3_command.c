@@ -232,6 +232,12 @@ void pop3_command(struct pop3_in *p, struct span line)
 	a.usage = v->usage;
 	if (!pop3_state_fits(p, v))
 		goto out;
+	/* strangers only: whoever is signed in keeps the session up with NOOP (RFC 1939 3) */
+	if (p->state == POP3_AUTHORIZATION && p->rules->noop_max && v->run != pop3_cmd_quit && ++p->idle_commands > p->rules->noop_max) {
+		pop3_refuse(p, CAUSE_TOO_MANY_NOOPS, NULL);
+		pop3_end(p);
+		goto out;
+	}
 	if (v->signs_in && !pop3_auth_allowed(p)) {
 		pop3_refuse_bad(p, CAUSE_AUTH_CLEARTEXT_REFUSED, NULL);
 		goto out;

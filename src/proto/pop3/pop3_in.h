@@ -11,6 +11,7 @@ struct pop3_rules {
 	bool stls, auth_cleartext;
 	const char *mechanisms;   /* SASL, as in smtp_rules */
 	uint32_t bad_command_max, auth_failure_max;
+	uint32_t noop_max;        /* commands before sign-in; 0: no limit */
 	uint64_t command_ms;      /* RFC 1939: at least 10 minutes of autologout after sign-in */
 	uint64_t login_ms;        /* before sign-in */
 	uint64_t session_ms;      /* 0: no limit */

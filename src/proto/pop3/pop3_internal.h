@@ -83,7 +83,7 @@ struct pop3_in {
 	size_t out_at;            /* sent so far */
 
 	enum cause_id shutdown;
-	uint32_t bad_commands, auth_failures;
+	uint32_t bad_commands, auth_failures, idle_commands;
 	mono_ms now, start, since, close_at;
 
 	/* sign-in */

@@ -137,7 +137,7 @@ void smtp_accept_answered(struct smtp_in *s, const struct verdict *v)
 		buf_add_safe(&s->out, v->queue_id, 64);
 		smtp_reply(s, "\r\n");
 		s->session_since = s->now;
-		s->noops = 0;
+		s->noops = s->rcpts_refused = 0;
 	} else {
 		smtp_refuse(s, v->cause, CAUSE_SMTP, &v->facts);
 	}
@@ -250,6 +250,11 @@ void smtp_bdat_run(struct smtp_in *s, struct span arg)
 	}
 	if (rc != RC_OK || smtp_message_is_flood(s, bytes)) {
 		smtp_message_flood(s);
+		return;
+	}
+	/* each chunk has its reply, so chunks of next to nothing move nothing */
+	if (bytes < SMTP_CHUNK_SMALL_BYTES && !word.len && ++s->noops > s->rules->noop_max) {
+		smtp_close(s, CAUSE_TOO_MANY_NOOPS, NULL);
 		return;
 	}
 	m->swallow = !s->in_mail || s->rcpt_count == 0;

@@ -232,6 +232,11 @@ static enum cause_id smtp_rcpt_keep(struct smtp_in *s, const struct smtp_rcpt *r
 	return CAUSE_NONE;
 }
 
+static bool smtp_rcpt_is_guess(enum cause_id cause)
+{
+	return cause != CAUSE_NONE && cause_code(cause, CAUSE_SMTP) >= 500;
+}
+
 /* Answers that are next in command order leave. `facts`: of the first slot, where it was answered just now. */
 static void smtp_slots_flush(struct smtp_in *s, const struct cause_facts *facts)
 {
@@ -249,7 +254,9 @@ static void smtp_slots_flush(struct smtp_in *s, const struct cause_facts *facts)
 			smtp_rcpt_refuse(s, cause, &said, slot->text);
 		s->slots = slot->next;
 		s->slots_open--;
-		if (slot->bad && ++s->bad_commands >= s->rules->bad_command_max) { /* counted here, where the reply has its turn */
+		/* counted here, where the reply has its turn. As many unknown recipients as a message may have known ones: somebody is guessing */
+		if ((slot->bad && ++s->bad_commands >= s->rules->bad_command_max) ||
+			(smtp_rcpt_is_guess(cause) && ++s->rcpts_refused > s->rules->rcpt_max)) {
 			s->verb = SPAN_LIT("RCPT");
 			smtp_close(s, CAUSE_TOO_MANY_BAD_COMMANDS, NULL);
 			return;

@@ -13,6 +13,7 @@ enum {
 	SMTP_ENVELOPE_BYTES = 48 << 10, /* and for each recipient that may be taken: */
 	SMTP_ENVELOPE_RCPT_BYTES = 1024,
 	SMTP_ENVELOPE_KEEP_BYTES = 24 << 10, /* of it stay free for refusals and the facts of the header */
+	SMTP_CHUNK_SMALL_BYTES = 64,    /* BDAT: smaller ones count against noop_max, but for the last */
 	SMTP_FLOOD_BYTES = 64 << 20,    /* refused message bytes that are swallowed beyond twice the limit */
 	SMTP_RATE_GRACE_MS = 60000,     /* before data_rate_floor counts */
 	SMTP_CAUSES_KEPT = 8,           /* different causes counted among refused recipients */
@@ -92,6 +93,7 @@ struct smtp_in {
 	enum cause_id shutdown;
 	uint32_t next_id, wait_id;
 	uint32_t transactions, bad_commands, noops, auth_failures;
+	uint32_t rcpts_refused; /* for good, since the last accepted message */
 	uint32_t slots_open, rcpt_count, rcpt_size;
 	mono_ms now, since, session_since; /* latest known; last complete command; birth or last accepted message */
 	struct span verb;                  /* command in hand; static, but for an unknown one (valid while it runs) */

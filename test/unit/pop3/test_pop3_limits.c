@@ -8,6 +8,29 @@
 #include "base/limits.h"
 #include "base/mem.h"
 
+/* ---- counts */
+
+static void idle_commands_before_signin(void **arg)
+{
+	struct pop3_rules rules = owner_rules;
+	struct owner o;
+
+	(void)arg;
+	rules.noop_max = 20;
+	owner_begin(&o, &rules);
+	for (int i = 0; i < 20; i++)
+		assert_non_null(strstr(owner_say(&o, "LANG\r\n"), "+OK"));
+	assert_refused(owner_say(&o, "CAPA\r\n"), "too-many-noops");
+	assert_true(o.closed);
+	owner_end(&o);
+	owner_begin(&o, &rules); /* who is signed in may */
+	owner_say(&o, "USER alice@mailroom.test\r\n");
+	owner_say(&o, "PASS wonderland\r\n");
+	for (int i = 0; i < 100; i++)
+		assert_non_null(strstr(owner_say(&o, "NOOP\r\n"), "+OK"));
+	owner_end(&o);
+}
+
 /* ---- lines */
 
 static void command_line_limit(void **arg)
@@ -452,7 +475,7 @@ static void idle_sessions_are_small(void **arg)
 int test_pop3_limits(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(command_line_limit), cmocka_unit_test(argument_limit),
+		cmocka_unit_test(idle_commands_before_signin), cmocka_unit_test(command_line_limit), cmocka_unit_test(argument_limit),
 		cmocka_unit_test(endless_line_costs_nothing), cmocka_unit_test(bad_commands_end_the_session),
 		cmocka_unit_test(sign_in_has_its_time), cmocka_unit_test(autologout_deletes_nothing), cmocka_unit_test(session_limit),
 		cmocka_unit_test(waiting_for_the_owner_has_no_deadline), cmocka_unit_test(unfinished_sign_in_and_handshake_time_out),

@@ -83,6 +83,8 @@ static void check(struct span in, size_t split, bool bytewise)
 	assert_int_equal(taken, n.taken);
 	assert_int_equal(d.bare, n.bare);
 	assert_int_equal(d.nul, n.nul);
+	if (n.ended)
+		assert_int_equal(d.doubtful, n.doubtful);
 	if (!d.bare && n.ended) { /* of a refused message no byte matters */
 		assert_int_equal(body.len, n.body.len);
 		if (body.len)

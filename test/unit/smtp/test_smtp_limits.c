@@ -326,13 +326,56 @@ static void test_idle_session_is_small(void **state)
 	assert_true(before.uordblks == 0 || (before.uordblks - after.uordblks) / SESSIONS < 2500 - each);
 }
 
+/* each has a reply of its own, so they must not go on for ever */
+static void test_small_chunks(void **state)
+{
+	static const char *const chunks[] = {"BDAT 0\r\n", "BDAT 1\r\nx"};
+	struct fake_smtp f;
+
+	(void)state;
+	for (size_t c = 0; c < 2; c++) {
+		open_session(&f, SMTP_KIND_MX);
+		say(&f, HELLO FROM TO_ALICE);
+		for (uint32_t i = 0; i < f.rules.noop_max + 5; i++)
+			say(&f, chunks[c]);
+		assert_true(f.closed);
+		assert_non_null(strstr(last_line(&f), "(too-many-noops;"));
+		fake_smtp_clear(&f);
+	}
+	open_session(&f, SMTP_KIND_MX); /* of a useful size: as many as one likes */
+	say(&f, HELLO FROM TO_ALICE);
+	for (uint32_t i = 0; i < 2 * f.rules.noop_max; i++)
+		say(&f, "BDAT 64\r\n0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n");
+	expect(&f, "BDAT 0 LAST\r\n", "250 2.0.0 Message taken");
+	fake_smtp_clear(&f);
+}
+
+static void test_guessed_recipients(void **state)
+{
+	struct fake_smtp f;
+
+	(void)state;
+	open_session(&f, SMTP_KIND_MX);
+	f.rules.rcpt_max = 100;
+	say(&f, HELLO FROM);
+	for (int i = 0; i < 100; i++)
+		say(&f, TO_NOBODY);
+	assert_false(f.closed);
+	expect(&f, TO_ALICE "DATA\r\n.\r\n" FROM, "250 2.1.5"); /* a message counts anew */
+	for (int i = 0; i < 101; i++)
+		say(&f, TO_FOREIGN);
+	assert_true(f.closed);
+	assert_non_null(strstr(last_line(&f), "(too-many-bad-commands;"));
+	fake_smtp_clear(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_line_too_long), cmocka_unit_test(test_line_of_exactly_the_limit), cmocka_unit_test(test_ten_thousand_recipients),
 		cmocka_unit_test(test_recipients_keep_order_and_tags), cmocka_unit_test(test_message_too_big), cmocka_unit_test(test_flood_is_cut),
 		cmocka_unit_test(test_counts), cmocka_unit_test(test_mail_loop), cmocka_unit_test(test_peer_that_does_not_read), cmocka_unit_test(test_times),
-		cmocka_unit_test(test_idle_session_is_small),
+		cmocka_unit_test(test_idle_session_is_small), cmocka_unit_test(test_small_chunks), cmocka_unit_test(test_guessed_recipients),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
