@@ -3,17 +3,45 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "base/num.h"
 
-enum { STORE_CHECKPOINT_PAGES = (16 << 20) / SQL_PAGE_BYTES, STORE_CHECKPOINT_MUST_PAGES = 4 * STORE_CHECKPOINT_PAGES };
+enum { STORE_CHECKPOINT_PAGES = (16 << 20) / SQL_PAGE_BYTES, STORE_CHECKPOINT_MUST_PAGES = 4 * STORE_CHECKPOINT_PAGES,
+	STORE_LOG_SPARE_BYTES = 4 << 20, STORE_LOG_ROOM = 4 };
 
 static const char *const store_counter_names[STORE_COUNTERS] = {
 	[STORE_COUNT_DOMAIN] = "domain", [STORE_COUNT_ACCOUNT] = "account", [STORE_COUNT_ALIAS] = "alias",
 	[STORE_COUNT_MESSAGE] = "message", [STORE_COUNT_QUEUE] = "queue", [STORE_COUNT_VALIDITY] = "validity",
 };
+
+/* The write-ahead log gets its working size at once: a sync of bytes written over old ones costs a fraction of one that also makes the file longer
+ * (measured: 0.3 instead of 1.9 ms), and zeros behind the last valid frame mean nothing to SQLite. Under the write lock, so that nobody appends meanwhile.
+ * Only speed hangs on it: on any trouble (disk nearly full) the log stays as it is and grows by itself. */
+static void store_lengthen_log(struct store *s)
+{
+	static const uint8_t zeros[64 << 10];
+	off_t want = (off_t)STORE_CHECKPOINT_PAGES * SQL_PAGE_BYTES + STORE_LOG_SPARE_BYTES;
+	struct statvfs disk;
+	struct stat st;
+	struct err err;
+	int fd;
+
+	if (sql_begin(&s->sql, &err) != RC_OK)
+		return;
+	fd = openat(s->dir_fd, "mail.db-wal", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0 && fstat(fd, &st) == 0 && fstatvfs(fd, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize > (uint64_t)want * STORE_LOG_ROOM) {
+		for (off_t at = st.st_size; at < want; at += (off_t)sizeof(zeros))
+			if (pwrite(fd, zeros, sizeof(zeros), at) != (ssize_t)sizeof(zeros))
+				break;
+		(void)fdatasync(fd);
+	}
+	if (fd >= 0)
+		(void)close(fd);
+	sql_rollback(&s->sql);
+}
 
 static enum rc store_open_parts(struct store *s, const char *dir, struct err *err)
 {
@@ -36,6 +64,8 @@ static enum rc store_open_parts(struct store *s, const char *dir, struct err *er
 		rc = sql_open(&s->sql, dir, "mail.db", flags, &store_schema, err);
 	if (rc == RC_OK && s->flags & STORE_SERVE)
 		rc = store_spool_clean(s, err);
+	if (rc == RC_OK && s->flags & STORE_SERVE)
+		store_lengthen_log(s);
 	return rc;
 }
 
