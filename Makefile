@@ -4,8 +4,10 @@ PYTHON = /usr/bin/python3
 
 .PHONY: all run demo test crash fuzz bench install clean deps deps-try deps-test help docs
 
+# the program alone; tests, fuzzers and benchmarks have build directories of their own
 all: $(BUILD)/build.ninja
-	@ninja -C $(BUILD) --quiet
+	@[ -x $(BUILD)/src/cli/mailroom ] || echo "building in $(BUILD), which takes about half a minute"
+	@words=$$(ninja -C $(BUILD) --quiet src/cli/mailroom) || { echo "$$words"; exit 1; }
 
 help:
 	@echo "make run      build, and serve a development home on loopback, with things to try"
@@ -54,8 +56,8 @@ docs: all
 	@tools/gen-docs.sh $(BUILD)/src/cli/mailroom
 
 install: all
-	@[ -z "$(PREFIX)" ] || meson configure $(BUILD) -Dprefix=$(PREFIX)
-	@meson install -C $(BUILD) --quiet
+	@[ -z "$(PREFIX)" ] || { meson configure $(BUILD) -Dprefix=$(PREFIX) && ninja -C $(BUILD) --quiet src/cli/mailroom >/dev/null; }
+	@meson install -C $(BUILD) --no-rebuild --quiet
 
 clean:
 	rm -rf build build-bench build-test build-clang build-fuzz

@@ -76,6 +76,11 @@ def crash():
     return counted(result, r'(?m)^(\d+) passed', r'(?m)^\d+ passed, (\d+) failed')
 
 
+def fresh():
+    result = run([PYTHON, '-m', 'pytest', '-q', 'test/e2e/test_fresh.py'], MAILROOM_FRESH='1')
+    return counted(result, r'(\d+) passed', r'(\d+) (?:failed|error)')
+
+
 STEPS = {
     'build': lambda: build('build-test', '-Db_sanitize=address,undefined', '-Db_lundef=false', '--buildtype=debugoptimized'),
     'clang': lambda: build('build-clang', cc='clang'),
@@ -83,6 +88,7 @@ STEPS = {
     'unit': unit,
     'e2e': pytest,
     'crash': crash,
+    'fresh': fresh,
 }
 
 

@@ -13,7 +13,7 @@ alice=$(dev_password alice@mailroom.test)
 bob=$(dev_password bob@mailroom.test)
 held=$("$mailroom" message ids --home "$home" 2>/dev/null | wc -l)
 cat <<TXT
-mailroom is up. It hosts mailroom.test; its home is $home, with $held messages in it.
+mailroom is up. It hosts mailroom.test; its home is $home; messages held: $held
 
   accounts   alice@mailroom.test  password $alice
              bob@mailroom.test    password $bob

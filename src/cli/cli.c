@@ -10,7 +10,7 @@
 #include "mail/address.h"
 
 #define CLI_HOME "/var/lib/mailroom"
-enum { CLI_MEMORY_BYTES = 64 << 20, CLI_ARGS = 4096, CLI_COMMANDS = 64 };
+enum { CLI_MEMORY_BYTES = 64 << 20, CLI_ARGS = 4096, CLI_COMMANDS = 64, CLI_SAID_BYTES = 8192 };
 
 static const struct cli_option cli_everywhere[] = {
 	{"home", "DIR", "the directory of this mail system (default: $MAILROOM_HOME, else " CLI_HOME ")", false},
@@ -21,11 +21,25 @@ static const struct cli_option cli_json_option = {"json", NULL, "print JSON inst
 
 /* ---- saying */
 
+/* What was typed is repeated in many of these, and scripts pass on what strangers wrote: no control byte of it reaches the terminal. */
 static void cli_say(const char *fmt, va_list ap)
 {
+	char text[CLI_SAID_BYTES];
+	uint8_t before = 0;
+
 	fflush(stdout);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	fputs("mailroom: ", stderr);
-	(void)vfprintf(stderr, fmt, ap);
+	for (const char *p = text; *p; p++) {
+		uint8_t c = (uint8_t)*p;
+		bool control = (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f || (before == 0xc2 && c >= 0x80 && c < 0xa0);
+
+		if (control)
+			fprintf(stderr, "\\x%02x", c);
+		else
+			fputc(c, stderr);
+		before = c;
+	}
 	fputc('\n', stderr);
 }
 

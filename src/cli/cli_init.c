@@ -171,7 +171,7 @@ static void cli_init_next(const struct cli_new_home *n)
 {
 	const char *home = n->cli->home, *domain = n->domain_count ? n->domains[0] : "example.org";
 
-	if (n->was_there)
+	if (n->was_there && !cli_get(n->cli, "dev"))
 		printf("the mail system in %s is complete; what was there already was left as it is\n", home);
 	else
 		printf("a mail system is ready in %s; its name is %s\n", home, n->conf->hostname);

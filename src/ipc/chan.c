@@ -113,6 +113,13 @@ static void chan_fail(struct chan *c, const char *fmt, ...)
 		loop_soon(c->loop, &c->gone);
 }
 
+/* a channel that cannot be watched would be deaf for ever */
+static void chan_watch(struct chan *c, struct event *ev)
+{
+	if (event_add(ev, NULL) != 0)
+		chan_fail(c, "cannot be watched");
+}
+
 static void chan_tell_gone(void *arg)
 {
 	struct chan *c = arg;
@@ -207,7 +214,7 @@ void chan_flush(struct chan *c)
 		if (n > 0) {
 			chan_sent(c, (size_t)n);
 		} else if (errno == EAGAIN) {
-			event_add(&c->writable, NULL);
+			chan_watch(c, &c->writable);
 			return;
 		} else if (errno == EPIPE || errno == ECONNRESET) {
 			chan_fail(c, "closed");
@@ -459,7 +466,7 @@ struct chan *chan_new(struct loop *loop, int fd, enum role_id self, enum role_id
 	chan_set_socket(fd);
 	event_assign(&c->readable, loop_base(loop), fd, EV_READ | EV_PERSIST, chan_on_readable, c);
 	event_assign(&c->writable, loop_base(loop), fd, EV_WRITE | EV_PERSIST, chan_on_writable, c);
-	event_add(&c->readable, NULL);
+	chan_watch(c, &c->readable);
 	return c;
 }
 
@@ -486,7 +493,7 @@ void chan_pause(struct chan *c, bool paused)
 	if (paused)
 		event_del(&c->readable);
 	else
-		event_add(&c->readable, NULL);
+		chan_watch(c, &c->readable);
 }
 
 /* RC_OK: something can be done; RC_AGAIN: the time is up */

@@ -6,6 +6,8 @@
 
 #include "base/mem.h"
 
+enum { LOOP_FAILURES_MAX = 10, LOOP_FAILURE_PAUSE_US = 1000, LOOP_EXIT_FAILED = 71 };
+
 struct loop_hooks {
 	struct loop_hook *first;
 	struct loop_hook **tail; /* where the next one is linked in */
@@ -23,6 +25,7 @@ struct loop {
 	struct loop_hooks hooks[LOOP_ORDER_COUNT];
 	struct loop_hooks soon, now; /* of the next turn, of this one */
 	bool stopping;
+	unsigned failed; /* waits in a row */
 	int status;
 };
 
@@ -163,14 +166,31 @@ static void loop_run_now(struct loop_hooks *list)
 
 /* ---- turns */
 
+/* Waiting failed on the kernel's side. Once, that is no reason to end a server. */
+static bool loop_bear_failure(struct loop *l)
+{
+	if (++l->failed <= LOOP_FAILURES_MAX) {
+		(void)usleep(LOOP_FAILURE_PAUSE_US);
+		return true;
+	}
+	l->status = LOOP_EXIT_FAILED;
+	return false;
+}
+
 static bool loop_turn(struct loop *l)
 {
 	bool work = l->soon.first != NULL;
+	int done;
 
 	l->time->known = false;
 	loop_take_soon(l);
-	if (event_base_loop(l->base, EVLOOP_ONCE | (work ? EVLOOP_NONBLOCK : 0)) != 0 && !work)
-		return false; /* 1: nothing to wait for; -1: the kernel's side failed */
+	done = event_base_loop(l->base, EVLOOP_ONCE | (work ? EVLOOP_NONBLOCK : 0));
+	if (done > 0 && !work)
+		return false; /* nothing to wait for */
+	if (done < 0 && !loop_bear_failure(l))
+		return false;
+	if (done >= 0)
+		l->failed = 0;
 	loop_run_now(&l->now);
 	for (int i = 0; i < LOOP_ORDER_COUNT; i++)
 		loop_run_hooks(&l->hooks[i]);
@@ -257,9 +277,14 @@ static void loop_signal_fire(evutil_socket_t signum, short what, void *arg)
 
 void loop_signal_add(struct loop *l, struct loop_signal *s, int signum, void (*fn)(void *arg, int signum), void *arg)
 {
+	static const char words[] = "mailroom: cannot wait for signals\n";
+
 	*s = (struct loop_signal){.fn = fn, .arg = arg, .signum = signum};
 	event_assign(&s->ev, l->base, signum, EV_SIGNAL | EV_PERSIST, loop_signal_fire, s);
-	event_add(&s->ev, NULL);
+	if (event_add(&s->ev, NULL) == 0)
+		return;
+	(void)!write(STDERR_FILENO, words, sizeof(words) - 1); /* deaf to its signals it would be no use */
+	_exit(LOOP_EXIT_FAILED);
 }
 
 void loop_signal_remove(struct loop_signal *s)

@@ -193,6 +193,15 @@ static const char *stream_ssl_words(const struct stream *s, int rc, int error)
 
 /* ---- bytes in and out; RC_AGAIN: the socket cannot now; RC_IO: the stream has failed */
 
+/* A connection that cannot be watched (the kernel has a limit for those, and memory ends, too) would hang until its client gives up. */
+static enum rc stream_watch(struct stream *s, struct event *ev)
+{
+	if (event_add(ev, NULL) == 0)
+		return RC_AGAIN;
+	stream_fail(s, "the system cannot watch one more connection");
+	return RC_IO;
+}
+
 static enum rc stream_ssl_result(struct stream *s, int rc, int error)
 {
 	switch (SSL_get_error(s->ssl, rc)) {
@@ -201,8 +210,7 @@ static enum rc stream_ssl_result(struct stream *s, int rc, int error)
 		return RC_AGAIN;
 	case SSL_ERROR_WANT_WRITE:
 		s->can_write = false;
-		event_add(&s->writable, NULL);
-		return RC_AGAIN;
+		return stream_watch(s, &s->writable);
 	default:
 		stream_fail(s, stream_ssl_words(s, rc, error));
 		return RC_IO;
@@ -264,8 +272,7 @@ static enum rc stream_send(struct stream *s, struct span bytes, size_t *n_out)
 	}
 	if (errno == EAGAIN) {
 		s->can_write = false;
-		event_add(&s->writable, NULL);
-		return RC_AGAIN;
+		return stream_watch(s, &s->writable);
 	}
 	stream_fail(s, stream_errno_words(errno));
 	return RC_IO;
@@ -450,7 +457,7 @@ static void stream_work(struct stream *s)
 		loop_soon(s->loop, &s->soon);
 	if (!s->reading && stream_wants_bytes(s)) {
 		s->reading = true;
-		event_add(&s->readable, NULL);
+		(void)stream_watch(s, &s->readable);
 	}
 }
 

@@ -182,7 +182,7 @@ static void signin_fail(struct signin *s, enum cause_id cause, const char *note)
 	if (s->sasl) {
 		s->retry_ms = auth_sasl_retry_ms(s->sasl);
 		if (auth_sasl_is_guess(s->sasl))
-			failures = auth_throttle_failed(a->throttle, span_str(s->address_text), auth_sasl_login(s->sasl)->canonical, now);
+			failures = auth_throttle_failed(a->throttle, s->peer->worker, span_str(s->address_text), auth_sasl_login(s->sasl)->canonical, now);
 	}
 	if (cause == CAUSE_AUTH_SYNTAX)
 		text_copy(s->detail, sizeof(s->detail), span_str(note));
@@ -206,7 +206,7 @@ static void signin_grant(struct signin *s)
 	const struct auth_login *login = auth_sasl_login(s->sasl);
 	struct msg_grant m = {.worker = s->peer->worker, .session = s->session, .account = (uint64_t)login->row.account};
 
-	auth_throttle_succeeded(a->throttle, span_str(s->address_text), login->canonical, clock_mono_ms());
+	auth_throttle_succeeded(a->throttle, s->peer->worker, span_str(s->address_text), login->canonical, clock_mono_ms());
 	if (!a->store) {
 		signin_fail(s, CAUSE_AUTH_TEMPORARILY_UNAVAILABLE, "the store is not there");
 		return;
@@ -226,8 +226,12 @@ static void grant_drop(struct auth_peer *p, uint64_t session)
 {
 	struct auth_watched *account = map_take(&p->grants, session);
 
-	if (account)
-		auth_watch_leave(p->auth->watch, account);
+	if (!account)
+		return;
+	auth_watch_leave(p->auth->watch, account);
+	/* not watched any more, so it must not be of use any more either: the worker may tell the store the same, or not */
+	if (p->auth->store)
+		chan_send(p->auth->store, MSG_UNGRANT, &(struct msg_ungrant){.worker = p->worker, .session = session});
 }
 
 void auth_signin_granted(struct auth *a, const struct msg_granted *m)
@@ -284,7 +288,7 @@ static bool door_allowed(void *owner, struct span canonical, uint64_t *retry_ms_
 {
 	struct signin *s = owner;
 
-	return auth_throttle_allows(s->auth->throttle, span_str(s->address_text), canonical, clock_mono_ms(), retry_ms_out);
+	return auth_throttle_allows(s->auth->throttle, s->peer->worker, span_str(s->address_text), canonical, clock_mono_ms(), retry_ms_out);
 }
 
 /* An account that came with only a crypt(3) hash gets a SCRAM verifier now that its password is known to be right (and a yescrypt hash with it). */
@@ -362,36 +366,44 @@ static void signin_work(struct signin *s, bool has_response, struct span respons
 	buf_clear(&out);
 }
 
-static size_t queue_count(const struct auth *a, const uint8_t address[16], size_t *last_out)
+/* how many wait of the worker of s, and how many of its address there */
+struct queue_share {
+	size_t worker, address;
+};
+
+static struct queue_share queue_count(const struct auth *a, const struct signin *s)
 {
-	size_t n = 0;
+	struct queue_share n = {0};
 
 	for (size_t i = 0; i < a->queued; i++) {
-		if (memcmp(a->queue[i]->address, address, 16) == 0) {
-			*last_out = i;
-			n++;
-		}
+		if (a->queue[i]->peer != s->peer)
+			continue;
+		n.worker++;
+		n.address += memcmp(a->queue[i]->address, s->address, 16) == 0;
 	}
 	return n;
 }
 
-/* A full queue takes from the address that has most in it, so that one flood does not keep everybody else out. False: the newcomer has to go. */
+/* A full queue takes from the worker that has most in it (addresses are only what workers say), and there from the address that has most, so that neither
+ * one flood nor one taken worker keeps everybody else out. False: the newcomer has to go. */
 static bool queue_make_room(struct auth *a, const struct signin *s)
 {
-	size_t most = 0, victim = 0, last = 0;
+	struct queue_share mine = queue_count(a, s), most = {0};
+	size_t victim = 0;
 	struct signin *loser;
 
 	if (a->queued < LIMIT_AUTH_QUEUE)
 		return true;
 	for (size_t i = 0; i < a->queued; i++) {
-		size_t n = queue_count(a, a->queue[i]->address, &last);
+		struct queue_share n = queue_count(a, a->queue[i]);
 
-		if (n > most) {
+		/* the last of its address, as it has waited least */
+		if (n.worker > most.worker || (n.worker == most.worker && n.address >= most.address)) {
 			most = n;
-			victim = last;
+			victim = i;
 		}
 	}
-	if (queue_count(a, s->address, &last) + 1 >= most)
+	if (mine.worker + 1 >= most.worker && (a->queue[victim]->peer != s->peer || mine.address + 1 >= most.address))
 		return false;
 	loser = a->queue[victim];
 	queue_remove(a, loser);
@@ -420,6 +432,21 @@ static void signin_take(struct signin *s, bool has_response, struct span respons
 		loop_timer_at(&a->hash_timer, loop_now(a->role->loop));
 }
 
+/* the one that has waited longest, of another worker than the last one where there is such: a flood from one of them delays the others by one hash each */
+static struct signin *queue_next(struct auth *a)
+{
+	struct signin *next = a->queue[0];
+
+	for (size_t i = 0; i < a->queued; i++) {
+		if (a->queue[i]->peer->worker != a->last_worker) {
+			next = a->queue[i];
+			break;
+		}
+	}
+	a->last_worker = next->peer->worker;
+	return next;
+}
+
 /* Runs until one hash was made: others' SCRAM steps and cancels are read between two hashes, and remembered passwords do not wait for a turn each. */
 void auth_signin_hash(void *arg, mono_ms now)
 {
@@ -427,7 +454,7 @@ void auth_signin_hash(void *arg, mono_ms now)
 
 	a->hashed = false;
 	while (a->queued && !a->hashed) {
-		struct signin *s = a->queue[0];
+		struct signin *s = queue_next(a);
 		struct buf response = s->response;
 
 		queue_remove(a, s);
@@ -447,7 +474,7 @@ void auth_signin_start(struct auth_peer *p, const struct msg_auth_start *m)
 	struct signin *s;
 
 	auth_signin_end(p, m->session); /* a second sign-in of one session: the first grant is the store's to replace */
-	if (a->signins >= AUTH_SIGNINS_MAX || map_get(&p->signins, m->session)) {
+	if (a->signins >= AUTH_SIGNINS_MAX || p->signins.count >= AUTH_PEER_SIGNINS_MAX || map_get(&p->signins, m->session)) {
 		chan_send(p->chan, MSG_AUTH_FAIL, &(struct msg_auth_fail){.session = m->session, .ask = m->ask, .cause = CAUSE_AUTH_TEMPORARILY_UNAVAILABLE});
 		return;
 	}

@@ -13,6 +13,7 @@
 
 enum {
 	AUTH_SIGNINS_MAX = 8192,       /* in hand at once, of all workers; more are told to come back */
+	AUTH_PEER_SIGNINS_MAX = AUTH_SIGNINS_MAX / 2, /* of one worker: one that was taken over must not use up all of them */
 	AUTH_DELAY_MOST_MS = 15000,    /* an answer is not held back longer than this */
 	AUTH_DELAY_DOUBLINGS = 3,
 };
@@ -41,6 +42,7 @@ struct auth {
 	struct signin *queue[LIMIT_AUTH_QUEUE]; /* oldest first */
 	size_t queued;
 	uint32_t signins, next_ask;
+	uint32_t last_worker;          /* for which the last hash was made */
 	bool hashed;                   /* a hash was made in this turn */
 };
 

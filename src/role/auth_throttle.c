@@ -26,10 +26,12 @@ struct auth_throttle {
 	struct table failures, pairs;
 };
 
-enum kind { KIND_ADDRESS = 1, KIND_ACCOUNT, KIND_PAIR };
+enum kind { KIND_ADDRESS = 1, KIND_ACCOUNT, KIND_PAIR, KIND_PAIR_OF_WORKER };
 
 struct keys {
-	uint64_t address, account, pair;
+	uint64_t address, account;
+	uint64_t pair;  /* known or not, in `pairs` */
+	uint64_t own;   /* its mistakes as one worker reports them, in `failures` */
 };
 
 static void table_init(struct table *t, uint32_t entries)
@@ -80,14 +82,16 @@ bool auth_throttle_peer(struct span peer, uint8_t key_out[16])
 	return true;
 }
 
-static uint64_t key_of(enum kind kind, const uint8_t peer[16], struct span account)
+static uint64_t key_of(enum kind kind, uint32_t worker, const uint8_t peer[16], struct span account)
 {
-	uint8_t text[1 + 16 + LIMIT_LOGIN_BYTES] = {(uint8_t)kind};
-	size_t len = 17;
+	uint8_t text[1 + 16 + 4 + LIMIT_LOGIN_BYTES] = {(uint8_t)kind};
+	size_t len = 21;
 	uint64_t key;
 
 	if (kind != KIND_ACCOUNT)
 		memcpy(text + 1, peer, 16);
+	if (kind == KIND_PAIR_OF_WORKER)
+		memcpy(text + 17, &worker, 4);
 	if (kind != KIND_ADDRESS) {
 		struct span head = span_head(account, LIMIT_LOGIN_BYTES);
 
@@ -98,12 +102,13 @@ static uint64_t key_of(enum kind kind, const uint8_t peer[16], struct span accou
 	return key ? key : 1;
 }
 
-static struct keys keys_of(struct span peer, struct span account)
+static struct keys keys_of(uint32_t worker, struct span peer, struct span account)
 {
 	uint8_t raw[16] = {0};
 
 	(void)auth_throttle_peer(peer, raw); /* unreadable: all zero, one bucket for all of them */
-	return (struct keys){key_of(KIND_ADDRESS, raw, account), key_of(KIND_ACCOUNT, raw, account), key_of(KIND_PAIR, raw, account)};
+	return (struct keys){key_of(KIND_ADDRESS, worker, raw, account), key_of(KIND_ACCOUNT, worker, raw, account), key_of(KIND_PAIR, worker, raw, account),
+		key_of(KIND_PAIR_OF_WORKER, worker, raw, account)};
 }
 
 static struct bucket *table_set(const struct table *t, uint64_t key)
@@ -187,20 +192,19 @@ static uint32_t bucket_spend(const struct auth_throttle *t, uint32_t limit, stru
 	return (uint32_t)((b->spent + TOKEN - 1) / TOKEN);
 }
 
-/* of a pair: one bucket as large as the account's */
+/* of a pair: a bucket as large as the account's */
 static uint32_t pair_limit(const struct auth_throttle *t)
 {
 	return t->rules.per_account ? t->rules.per_account : t->rules.per_address;
 }
 
-bool auth_throttle_allows(struct auth_throttle *t, struct span peer, struct span account, mono_ms now, uint64_t *retry_ms_out)
+bool auth_throttle_allows(struct auth_throttle *t, uint32_t worker, struct span peer, struct span account, mono_ms now, uint64_t *retry_ms_out)
 {
-	struct keys k = keys_of(peer, account);
-	const struct bucket *pair = table_find(&t->pairs, k.pair);
+	struct keys k = keys_of(worker, peer, account);
 	uint64_t wait, more;
 
-	if (pair) {
-		wait = bucket_wait_ms(t, pair_limit(t), pair, now);
+	if (table_find(&t->pairs, k.pair)) {
+		wait = bucket_wait_ms(t, pair_limit(t), table_find(&t->failures, k.own), now);
 	} else {
 		wait = bucket_wait_ms(t, t->rules.per_address, table_find(&t->failures, k.address), now);
 		more = bucket_wait_ms(t, t->rules.per_account, table_find(&t->failures, k.account), now);
@@ -212,14 +216,13 @@ bool auth_throttle_allows(struct auth_throttle *t, struct span peer, struct span
 	return wait == 0;
 }
 
-uint32_t auth_throttle_failed(struct auth_throttle *t, struct span peer, struct span account, mono_ms now)
+uint32_t auth_throttle_failed(struct auth_throttle *t, uint32_t worker, struct span peer, struct span account, mono_ms now)
 {
-	struct keys k = keys_of(peer, account);
-	struct bucket *pair = table_find(&t->pairs, k.pair);
+	struct keys k = keys_of(worker, peer, account);
 	uint32_t address = 0, name = 0;
 
-	if (pair && pair_limit(t))
-		return bucket_spend(t, pair_limit(t), pair, now);
+	if (table_find(&t->pairs, k.pair) && pair_limit(t))
+		return bucket_spend(t, pair_limit(t), table_take(t, &t->failures, k.own, pair_limit(t), now), now);
 	if (t->rules.per_address)
 		address = bucket_spend(t, t->rules.per_address, table_take(t, &t->failures, k.address, t->rules.per_address, now), now);
 	if (t->rules.per_account)
@@ -227,16 +230,18 @@ uint32_t auth_throttle_failed(struct auth_throttle *t, struct span peer, struct 
 	return address > name ? address : name;
 }
 
-void auth_throttle_succeeded(struct auth_throttle *t, struct span peer, struct span account, mono_ms now)
+void auth_throttle_succeeded(struct auth_throttle *t, uint32_t worker, struct span peer, struct span account, mono_ms now)
 {
-	struct keys k = keys_of(peer, account);
-	struct bucket *b = table_take(t, &t->pairs, k.pair, 0, now);
+	struct keys k = keys_of(worker, peer, account);
+	struct bucket *b = table_take(t, &t->pairs, k.pair, 0, now), *own = table_find(&t->failures, k.own);
 
-	/* a right password clears the pair's own mistakes, never those counted for an address or an account: they may be an attacker's */
 	*b = (struct bucket){.key = k.pair, .at = now};
+	/* a right password clears the pair's own mistakes, never those counted for an address or an account: they may be an attacker's */
+	if (own)
+		own->spent = 0;
 }
 
 bool auth_throttle_knows(struct auth_throttle *t, struct span peer, struct span account)
 {
-	return table_find(&t->pairs, keys_of(peer, account).pair) != NULL;
+	return table_find(&t->pairs, keys_of(0, peer, account).pair) != NULL;
 }

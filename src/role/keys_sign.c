@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <openssl/bio.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -52,14 +53,65 @@ enum { DIGEST_COUNT = sizeof(digest_infos) / sizeof(digest_infos[0]) };
 
 /* ---- reading */
 
+/* The file that a link leads to. Keys are read with the rights of whoever started the server, so only a link of that one (or of root: certificate programs
+ * make such) is followed; it is read from the descriptor that was looked at. Returns -1 with the words in err. */
+static int file_open_link(const char *path, struct err *err)
+{
+	int link = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), fd = -1;
+	const char *slash = strrchr(path, '/');
+	char target[PATH_MAX], *joined;
+	struct stat st;
+	ssize_t n = -1;
+
+	if (link >= 0 && fstat(link, &st) == 0 && S_ISLNK(st.st_mode))
+		n = readlinkat(link, "", target, sizeof(target) - 1);
+	if (link >= 0)
+		(void)close(link);
+	if (n <= 0) {
+		(void)err_errno(err, RC_IO, "%s", path);
+		return -1;
+	}
+	if (st.st_uid != 0 && st.st_uid != geteuid()) {
+		(void)err_set(err, RC_BAD, "%s is a link that uid %u made; a plain file, or a link that root made, would be right", path, (unsigned)st.st_uid);
+		return -1;
+	}
+	target[n] = '\0';
+	joined = target[0] == '/' || !slash ? mem_str(target) : mem_printf("%.*s/%s", (int)(slash - path), path, target);
+	fd = open(joined, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		(void)err_errno(err, RC_IO, "%s (%s)", path, joined);
+	free(joined);
+	return fd;
+}
+
+static enum rc file_open(const char *path, int *fd_out, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
+	struct stat st;
+
+	if (fd < 0 && errno != ELOOP)
+		return err_errno(err, RC_IO, "%s", path);
+	if (fd < 0)
+		fd = file_open_link(path, err);
+	if (fd < 0)
+		return RC_IO;
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+		(void)close(fd);
+		return err_set(err, RC_BAD, "%s: no plain file, so no key", path);
+	}
+	*fd_out = fd;
+	return RC_OK;
+}
+
 static enum rc file_read(const char *path, uint8_t *bytes, size_t *len_out, struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = -1;
 	ssize_t n;
 	size_t len = 0;
+	enum rc opened = file_open(path, &fd, err);
 
-	if (fd < 0)
-		return err_errno(err, RC_IO, "%s", path);
+	if (opened != RC_OK)
+		return opened;
 	while ((n = read(fd, bytes + len, KEYS_FILE_BYTES - len)) > 0)
 		len += (size_t)n;
 	if (n < 0 || len == KEYS_FILE_BYTES) {

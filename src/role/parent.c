@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-enum { PARENT_CONF_MAX_BYTES = 4 << 20, PARENT_INSIST_MS = 1000, PARENT_STOP_MAX_MS = 30000 };
+enum { PARENT_CONF_MAX_BYTES = 4 << 20, PARENT_INSIST_MS = 1000, PARENT_STOP_MAX_MS = 30000, PARENT_PORTS_MS = 2000, PARENT_PORTS_STEP_US = 20000 };
 
 static const int parent_signal_numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
 
@@ -275,6 +275,17 @@ static void parent_log_hook(void *arg)
 	log_flush();
 }
 
+/* After a parent that was killed its roles still hold the ports for a moment, until they have seen that it is gone. */
+static enum rc parent_listen_first(struct parent *p, struct err *err)
+{
+	mono_ms end = clock_mono_ms() + PARENT_PORTS_MS;
+	enum rc rc;
+
+	while ((rc = parent_listen_open(p, p->conf, err)) == RC_BUSY && clock_mono_ms() < end)
+		(void)usleep(PARENT_PORTS_STEP_US);
+	return rc;
+}
+
 static enum rc parent_begin(struct parent *p, const char *home, struct err *err)
 {
 	enum rc rc = conf_load(p->conf_file, home, &p->conf, err);
@@ -286,7 +297,7 @@ static enum rc parent_begin(struct parent *p, const char *home, struct err *err)
 	if (rc == RC_OK)
 		rc = parent_conf_fd(p->conf, &p->conf_fd, err);
 	if (rc == RC_OK)
-		rc = parent_listen_open(p, p->conf, err);
+		rc = parent_listen_first(p, err);
 	if (rc == RC_OK)
 		rc = parent_open_log(p->conf, err);
 	return rc;

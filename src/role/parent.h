@@ -42,7 +42,7 @@ struct parent {
 	struct loop_timer respawn, grace;
 	bool stopping, announced;
 	mono_ms stopping_ms;
-	unsigned failures[ROLE_COUNT]; /* deaths soon after the start, in a row */
+	unsigned failures[ROLE_COUNT]; /* deaths soon after the start, in a row without one that was ready in between */
 	mono_ms spawn_at[ROLE_COUNT];  /* not before; 0: at once */
 	int status;
 };

@@ -19,9 +19,9 @@ static const struct {
 /* servers of others first */
 static const enum role_id parent_order[] = {ROLE_STORE, ROLE_KEYS, ROLE_AUTH, ROLE_MX, ROLE_USER};
 
-/* A role that dies within this time of its start counts as failing, and waits longer each time: but never so long that mail which could be taken again
- * is kept waiting for it. One that was ready before it died waits less. */
-enum { CHILD_QUICK_DEATH_MS = 2000, CHILD_BACKOFF_FIRST_MS = 50, CHILD_BACKOFF_READY_MAX_MS = 100, CHILD_BACKOFF_MAX_MS = 2000 };
+/* A role that dies within this time of its start counts as failing. One that cannot start waits longer each time, but never so long that mail which could
+ * be taken again is kept waiting for it. */
+enum { CHILD_QUICK_DEATH_MS = 2000, CHILD_BACKOFF_FIRST_MS = 50, CHILD_BACKOFF_MAX_MS = 2000 };
 enum { CHILD_AGAIN_MS = 200, CHILD_REJOINS_MAX = 16 };
 
 static bool parent_is_door(enum role_id a, enum role_id b)
@@ -127,6 +127,7 @@ static enum rc child_on_frame(void *owner, struct chan *chan, enum msg_type type
 	if (type != MSG_READY || c->ready)
 		return RC_BAD;
 	c->ready = true;
+	c->parent->failures[c->id] = 0;
 	if (log_begin(LOG_LEVEL_INFO, "role-ready")) {
 		log_str("started", role_name(c->id));
 		log_num("worker", c->worker);
@@ -200,13 +201,13 @@ struct child *parent_spawn(struct parent *p, enum role_id id)
 	return c;
 }
 
-static uint64_t parent_backoff_ms(unsigned failures, bool was_ready)
+static uint64_t parent_backoff_ms(unsigned failures)
 {
-	uint64_t ms = CHILD_BACKOFF_FIRST_MS, max = was_ready ? CHILD_BACKOFF_READY_MAX_MS : CHILD_BACKOFF_MAX_MS;
+	uint64_t ms = CHILD_BACKOFF_FIRST_MS;
 
-	while (--failures > 0 && ms < max)
+	while (--failures > 0 && ms < CHILD_BACKOFF_MAX_MS)
 		ms *= 2;
-	return ms < max ? ms : max;
+	return ms < CHILD_BACKOFF_MAX_MS ? ms : CHILD_BACKOFF_MAX_MS;
 }
 
 static void parent_fill_role(struct parent *p, enum role_id id)
@@ -247,7 +248,7 @@ static void parent_child_died(struct parent *p, struct child *c, int wait_status
 	if (!wanted)
 		return;
 	p->failures[was.id] = quick ? p->failures[was.id] + 1 : 0;
-	p->spawn_at[was.id] = p->failures[was.id] ? clock_mono_ms() + parent_backoff_ms(p->failures[was.id], was.ready) : 0;
+	p->spawn_at[was.id] = p->failures[was.id] ? clock_mono_ms() + parent_backoff_ms(p->failures[was.id]) : 0;
 	parent_fill(p);
 }
 

@@ -9,19 +9,28 @@
 
 /* A core makes about 1,000 RSA signatures a second; a worker that asks for more than this is not doing handshakes. */
 enum { KEYS_SIGN_PER_SECOND = 2000, KEYS_SIGN_BURST = 4000, KEYS_SIGNATURE_BYTES = 1024 };
+/* A worker waits for each of its signatures, so it has one question under way, or a few after answers that came too late. More than this at once are not
+ * handshakes, and the other workers' handshakes would wait behind them. */
+enum { KEYS_SIGN_AT_ONCE = 8 };
 
 struct keys_peer {
 	struct role *role;
 	struct chan *chan;
 	uint64_t spent;   /* of KEYS_SIGN_BURST, in thousandths */
 	mono_ms at;
+	mono_ms turn;     /* of the loop, to which at_once belongs */
+	unsigned at_once;
 	bool limited;     /* said so in the log */
 };
 
-static bool keys_peer_may(struct keys_peer *p, mono_ms now)
+static bool keys_peer_may(struct keys_peer *p, mono_ms turn, mono_ms now)
 {
 	uint64_t back = (now - p->at) * KEYS_SIGN_PER_SECOND;
 
+	p->at_once = p->turn == turn ? p->at_once + 1 : 1;
+	p->turn = turn;
+	if (p->at_once > KEYS_SIGN_AT_ONCE)
+		return false;
 	p->spent = p->spent > back ? p->spent - back : 0;
 	p->at = now;
 	if (p->spent > (KEYS_SIGN_BURST - 1) * 1000)
@@ -40,14 +49,14 @@ static enum rc keys_on_sign(struct keys_peer *p, const struct msg_sign *m)
 	if (!keys_is_tls_shaped(keys, m->key, m->scheme, m->input))
 		return RC_BAD;
 	buf_init(&signature, KEYS_SIGNATURE_BYTES);
-	if (keys_peer_may(p, clock_mono_ms())) {
+	if (keys_peer_may(p, loop_now(p->role->loop), clock_mono_ms())) {
 		answer.ok = keys_sign(keys, m->key, m->scheme, m->input, &signature) == RC_OK;
 		answer.signature = buf_span(&signature);
 		p->limited = false;
 	} else if (!p->limited) {
 		p->limited = true;
-		log_msg(LOG_LEVEL_WARN, "sign-rate", "%s worker %u asks for more than %d signatures a second", role_name(chan_peer(p->chan)),
-			chan_peer_worker(p->chan), KEYS_SIGN_PER_SECOND);
+		log_msg(LOG_LEVEL_WARN, "sign-rate", "%s worker %u asks for more than %d signatures a second, or %d at once", role_name(chan_peer(p->chan)),
+			chan_peer_worker(p->chan), KEYS_SIGN_PER_SECOND, KEYS_SIGN_AT_ONCE);
 	}
 	chan_send(p->chan, MSG_SIGNED, &answer);
 	buf_clear(&signature);

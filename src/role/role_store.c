@@ -30,6 +30,7 @@ static const struct {
 	{MSG_MAIL_FETCH, store_role_mail_fetch},
 	{MSG_MBOX_COMMIT, store_role_mbox_commit},
 	{MSG_GRANT, store_role_grant},
+	{MSG_UNGRANT, store_role_ungrant},
 	{MSG_REVOKE, store_role_revoke},
 };
 

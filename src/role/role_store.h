@@ -90,6 +90,7 @@ void store_role_spools_end(struct store_peer *p, uint64_t session_or_0); /* 0: a
 
 /* role_store_mailbox.c */
 enum rc store_role_grant(struct store_peer *p, const union msg_any *msg);
+enum rc store_role_ungrant(struct store_peer *p, const union msg_any *msg);
 enum rc store_role_revoke(struct store_peer *p, const union msg_any *msg);
 enum rc store_role_session_end(struct store_peer *p, const union msg_any *msg);
 enum rc store_role_mbox_open(struct store_peer *p, const union msg_any *msg);

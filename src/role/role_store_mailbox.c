@@ -83,6 +83,16 @@ enum rc store_role_grant(struct store_peer *p, const union msg_any *msg)
 	return RC_OK;
 }
 
+enum rc store_role_ungrant(struct store_peer *p, const union msg_any *msg)
+{
+	struct store_peer *user = store_role_find_user(p->role, msg->ungrant.worker);
+	struct store_grant *g = user ? map_get(&user->grants, msg->ungrant.session) : NULL;
+
+	if (g)
+		store_role_grant_end(g);
+	return RC_OK;
+}
+
 enum rc store_role_revoke(struct store_peer *p, const union msg_any *msg)
 {
 	for (struct store_peer *user = p->role->peers; user; user = user->next) {
@@ -249,6 +259,14 @@ static bool store_role_fetch(struct store_peer *p, struct store_job *j)
 	return true;
 }
 
+static void store_role_job_refuse(struct store_peer *p, const struct store_job *j)
+{
+	if (j->kind == STORE_JOB_LIST)
+		store_role_opened(p, j->ask, CAUSE_SERVER_TEMP_ERROR, 0);
+	else
+		chan_send(p->chan, MSG_MAIL_BYTES, &(struct msg_mail_bytes){.ask = j->ask, .cause = CAUSE_SERVER_TEMP_ERROR, .last = true});
+}
+
 bool store_role_jobs(struct store_peer *p)
 {
 	static bool (*const kinds[])(struct store_peer *, struct store_job *) = {[STORE_JOB_LIST] = store_role_list, [STORE_JOB_FETCH] = store_role_fetch};
@@ -256,12 +274,13 @@ bool store_role_jobs(struct store_peer *p)
 
 	while (p->jobs && chan_unsent_bytes(p->chan) < STORE_PEER_UNSENT_BYTES) {
 		struct store_job *j = p->jobs;
+		struct store_grant *g = map_get(&p->grants, j->session);
 
 		if (++frames > STORE_PEER_TURN_FRAMES)
 			return true; /* others first */
 		/* the session may have ended or been revoked since it asked */
-		if (store_role_refusal(map_get(&p->grants, j->session)) != CAUSE_NONE && j->kind == STORE_JOB_LIST)
-			store_role_opened(p, j->ask, CAUSE_SERVER_TEMP_ERROR, 0);
+		if (store_role_refusal(g) != CAUSE_NONE || g->account != j->account)
+			store_role_job_refuse(p, j);
 		else if (!kinds[j->kind](p, j))
 			continue;
 		store_role_job_drop(p);

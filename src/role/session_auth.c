@@ -107,6 +107,7 @@ void session_auth_gone(struct worker *w)
 		if (!s->auth_ask)
 			continue;
 		s->auth_ask = 0;
+		s->told_store = true; /* by the one that is gone, perhaps: its grant ends with the session */
 		s->depth++;
 		s->ops->auth_fail(s, CAUSE_AUTH_TEMPORARILY_UNAVAILABLE, &(struct cause_facts){.detail = SPAN_NONE});
 		s->depth--;

@@ -251,11 +251,14 @@ static void worker_on_accept(evutil_socket_t listen_fd, short what, void *arg)
 static void worker_on_accept_again(void *arg, mono_ms now)
 {
 	struct worker *w = arg;
+	bool failed = false;
 
 	(void)now;
 	for (size_t i = 0; i < w->conf->listener_count; i++)
 		if (w->listeners[i].open && w->started && !w->draining)
-			(void)event_add(&w->listeners[i].accept, NULL);
+			failed |= event_add(&w->listeners[i].accept, NULL) != 0;
+	if (failed)
+		loop_timer_at(&w->accept_again, clock_mono_ms() + WORKER_ACCEPT_PAUSE_MS);
 }
 
 void worker_listen(struct role *r, unsigned listener, int fd)

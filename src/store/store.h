@@ -65,7 +65,7 @@ enum rc store_resolve(struct store *s, struct span address, uint64_t message_byt
 struct store_rcpt { struct span address; uint64_t tag; unsigned notify; struct span orcpt; };
 struct store_message {
 	struct span sender, envid, peer, helo, message_id;
-	struct span digest;       /* 32 bytes: SHA-256 of what the client sent; with sender, recipients, message_id and client it recognises a repeat within a day. Empty: not wanted */
+	struct span digest;       /* 32 bytes: SHA-256 of what the client sent; with sender, message_id and client it recognises a repeat within a day, for each mailbox and foreign address. Empty: not wanted */
 	struct span client;       /* who sent it: account address or IP */
 	struct span trace;        /* header lines to put on top (Received: ...), CRLF ended */
 	struct span head, body;   /* header block with its empty line; body, when inline */
@@ -83,7 +83,8 @@ struct store_message {
  * RC_BAD: the envelope or the spool file is not what the peer said.
  * Inside a transaction: one copy of the text, a mailbox row for each distinct local account (aliases expanded, quota counted), a queue row for each foreign recipient.
  * Tags are hints that are checked; only a recipient whose tag says FOREIGN can reach the queue by its own address.
- * Nothing is promised before store_commit. cause: NONE, rcpt-mailbox-full (no mailbox had room), server-storage-full, ... *duplicate: a repeat; *id is the first one's. */
+ * Nothing is promised before store_commit. cause: NONE, rcpt-mailbox-full (no mailbox had room), server-storage-full, ... *duplicate: a repeat, everybody
+ * has got it already; *id is the first one's. A repeat with other recipients goes only to those who have not. */
 enum rc store_accept(struct store *s, const struct store_message *m, int64_t *id_out, bool *duplicate_out, enum cause_id *cause_out, struct err *err) RC_WARN;
 
 /* ---- spool files for large bodies, below spool/; on accept it is synced, renamed into bodies/ and that directory synced, before the commit */

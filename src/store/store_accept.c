@@ -11,10 +11,13 @@ enum { STORE_FLAG_SMTPUTF8 = 1, STORE_FLAG_8BIT = 2, STORE_FLAG_BINARY = 4, STOR
 struct store_plan_local {
 	int64_t account;
 	uint32_t rcpt; /* the first recipient that leads there */
+	bool room;     /* its quota is not reached */
+	uint8_t repeat[STORE_REPEAT_KEY_BYTES];
 };
 struct store_plan_foreign {
 	struct span key, text;
 	uint32_t rcpt;
+	uint8_t repeat[STORE_REPEAT_KEY_BYTES];
 };
 struct store_plan {
 	struct store *s;
@@ -24,7 +27,8 @@ struct store_plan {
 	struct store_plan_foreign *foreign;
 	size_t local_count, local_size, foreign_count, foreign_size;
 	uint32_t rcpt; /* at hand */
-	bool room, disabled, over;
+	int64_t first; /* the message that this one repeats, where it does; 0 */
+	bool disabled, over;
 	struct arena mem;
 };
 
@@ -46,8 +50,8 @@ static void store_plan_local(struct store_plan *p, const struct store_found *a)
 		p->local_size = p->local_size ? p->local_size * 2 : 8;
 		p->locals = mem_realloc(p->locals, p->local_size * sizeof(*p->locals));
 	}
-	p->room |= a->quota_bytes == 0 || a->used_bytes < a->quota_bytes;
-	p->locals[p->local_count++] = (struct store_plan_local){a->id, p->rcpt};
+	p->locals[p->local_count++] = (struct store_plan_local){.account = a->id, .rcpt = p->rcpt,
+		.room = a->quota_bytes == 0 || a->used_bytes < a->quota_bytes};
 }
 
 static enum rc store_plan_foreign(struct store_plan *p, const struct store_name *name, struct err *err)
@@ -177,25 +181,8 @@ static void store_plan_distinct(struct store_plan *p)
 	}
 }
 
-static enum rc store_plan_make(struct store_plan *p, enum cause_id *cause_out, struct err *err)
-{
-	enum rc rc = RC_OK;
-
-	for (p->rcpt = 0; p->rcpt < p->m->rcpt_count && rc == RC_OK && !p->over; p->rcpt++)
-		rc = store_plan_rcpt(p, &p->m->rcpts[p->rcpt], err);
-	if (rc != RC_OK)
-		return rc;
-	store_plan_distinct(p);
-	if (p->over) /* somebody else's settings grew past what one message may reach: later, never half */
-		*cause_out = CAUSE_SERVER_TEMP_ERROR;
-	else if (p->local_count + p->foreign_count == 0)
-		*cause_out = p->disabled ? CAUSE_RCPT_DISABLED : p->walk.loop ? CAUSE_RCPT_ALIAS_LOOP : CAUSE_RCPT_UNKNOWN;
-	else if (p->foreign_count == 0 && !p->room)
-		*cause_out = CAUSE_RCPT_MAILBOX_FULL;
-	return RC_OK;
-}
-
-/* ---- repeats */
+/* ---- repeats: known by client, sender, Message-ID and text, for each place that the message went to. So a repeat with other recipients (some were put
+ * off the first time) goes to those who have not got it, and to nobody twice. */
 
 static void store_digest_span(struct store *s, struct span part)
 {
@@ -205,42 +192,32 @@ static void store_digest_span(struct store *s, struct span part)
 	(void)EVP_DigestUpdate(s->digest, part.len ? (const void *)part.ptr : "", part.len);
 }
 
-static int store_rcpt_order(const void *a, const void *b)
+/* account 0: the place is the foreign address */
+static enum rc store_repeat_key(struct store *s, const struct store_message *m, int64_t account, struct span foreign, uint8_t out[STORE_REPEAT_KEY_BYTES],
+	struct err *err)
 {
-	return store_span_order(*(const struct span *)a, *(const struct span *)b);
-}
+	uint8_t key[32];
+	unsigned len = sizeof(key);
+	bool ok = EVP_DigestInit_ex2(s->digest, s->sha256, NULL) == 1;
 
-static enum rc store_repeat_key(struct store *s, const struct store_message *m, uint8_t key[32], struct err *err)
-{
-	struct span one, *rcpts = m->rcpt_count == 1 ? &one : mem_array(m->rcpt_count, sizeof(*rcpts));
-	uint64_t count = m->rcpt_count;
-	unsigned len = 32;
-	bool ok;
-
-	for (uint32_t i = 0; i < m->rcpt_count; i++)
-		rcpts[i] = m->rcpts[i].address;
-	if (m->rcpt_count > 1)
-		qsort(rcpts, m->rcpt_count, sizeof(*rcpts), store_rcpt_order);
-	ok = EVP_DigestInit_ex2(s->digest, s->sha256, NULL) == 1;
 	store_digest_span(s, m->client);
 	store_digest_span(s, m->sender);
-	(void)EVP_DigestUpdate(s->digest, &count, sizeof(count));
-	for (uint32_t i = 0; i < m->rcpt_count; i++)
-		store_digest_span(s, rcpts[i]);
 	store_digest_span(s, m->message_id);
 	store_digest_span(s, m->digest);
-	ok = ok && EVP_DigestFinal_ex(s->digest, key, &len) == 1;
-	if (rcpts != &one)
-		free(rcpts);
-	return ok ? RC_OK : err_set(err, RC_IO, "SHA-256 failed");
+	(void)EVP_DigestUpdate(s->digest, &account, sizeof(account));
+	store_digest_span(s, foreign);
+	if (!ok || EVP_DigestFinal_ex(s->digest, key, &len) != 1)
+		return err_set(err, RC_IO, "SHA-256 failed");
+	memcpy(out, key, STORE_REPEAT_KEY_BYTES);
+	return RC_OK;
 }
 
-/* Within a day either way: after the clock was set back, what came "later" is still known. */
-static enum rc store_repeat_find(struct store *s, const struct store_message *m, struct span key, int64_t *id_out, struct err *err)
+/* Within a day either way: after the clock was set back, what came "later" is still known. RC_NONE: it is new. */
+static enum rc store_repeat_find(struct store_plan *p, const uint8_t key[STORE_REPEAT_KEY_BYTES], struct err *err)
 {
+	int64_t now = p->m->received_ms, id, at;
 	struct sql_row row;
-	int64_t id, at;
-	enum rc rc = sql_first(&s->sql, &row, STORE_SQL_DUPLICATE_GET, SQL_ARGS(SQL_B(key)), err);
+	enum rc rc = sql_first(&p->s->sql, &row, STORE_SQL_DUPLICATE_GET, SQL_ARGS(SQL_B(span_of(key, STORE_REPEAT_KEY_BYTES))), err);
 
 	if (rc != RC_OK)
 		return rc;
@@ -250,10 +227,85 @@ static enum rc store_repeat_find(struct store *s, const struct store_message *m,
 	sql_end(&row);
 	if (rc != RC_OK)
 		return rc;
-	if (at > m->received_ms + STORE_REPEAT_MS || at < m->received_ms - STORE_REPEAT_MS)
+	if (at > now + STORE_REPEAT_MS || at < now - STORE_REPEAT_MS)
 		return RC_NONE;
-	*id_out = id;
+	if (!p->first)
+		p->first = id;
 	return RC_OK;
+}
+
+static bool store_repeats_known(const struct store_message *m)
+{
+	return m->message_id.len && m->digest.len;
+}
+
+/* leaves only places that have not got it */
+static enum rc store_plan_repeats(struct store_plan *p, struct err *err)
+{
+	size_t n = 0;
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < p->local_count && rc == RC_OK; i++) {
+		struct store_plan_local *l = &p->locals[i];
+
+		rc = store_repeat_key(p->s, p->m, l->account, SPAN_NONE, l->repeat, err);
+		if (rc == RC_OK)
+			rc = store_repeat_find(p, l->repeat, err);
+		if (rc == RC_NONE) {
+			p->locals[n++] = *l;
+			rc = RC_OK;
+		}
+	}
+	p->local_count = n;
+	n = 0;
+	for (size_t i = 0; i < p->foreign_count && rc == RC_OK; i++) {
+		struct store_plan_foreign *f = &p->foreign[i];
+
+		rc = store_repeat_key(p->s, p->m, 0, f->key, f->repeat, err);
+		if (rc == RC_OK)
+			rc = store_repeat_find(p, f->repeat, err);
+		if (rc == RC_NONE) {
+			p->foreign[n++] = *f;
+			rc = RC_OK;
+		}
+	}
+	p->foreign_count = n;
+	return rc;
+}
+
+static bool store_plan_has_room(const struct store_plan *p)
+{
+	bool room = p->foreign_count > 0;
+
+	for (size_t i = 0; i < p->local_count && !room; i++)
+		room = p->locals[i].room;
+	return room;
+}
+
+/* *repeat_out: everybody has got it already; p->first is that message */
+static enum rc store_plan_make(struct store_plan *p, bool *repeat_out, enum cause_id *cause_out, struct err *err)
+{
+	enum rc rc = RC_OK;
+
+	for (p->rcpt = 0; p->rcpt < p->m->rcpt_count && rc == RC_OK && !p->over; p->rcpt++)
+		rc = store_plan_rcpt(p, &p->m->rcpts[p->rcpt], err);
+	if (rc != RC_OK)
+		return rc;
+	store_plan_distinct(p);
+	if (p->over) { /* somebody else's settings grew past what one message may reach: later, never half */
+		*cause_out = CAUSE_SERVER_TEMP_ERROR;
+		return RC_OK;
+	}
+	if (p->local_count + p->foreign_count == 0) {
+		*cause_out = p->disabled ? CAUSE_RCPT_DISABLED : p->walk.loop ? CAUSE_RCPT_ALIAS_LOOP : CAUSE_RCPT_UNKNOWN;
+		return RC_OK;
+	}
+	if (store_repeats_known(p->m))
+		rc = store_plan_repeats(p, err);
+	*repeat_out = rc == RC_OK && p->local_count + p->foreign_count == 0;
+	if (rc == RC_OK && !*repeat_out && !store_plan_has_room(p))
+		*cause_out = CAUSE_RCPT_MAILBOX_FULL;
+	return rc;
 }
 
 /* ---- writing */
@@ -334,17 +386,28 @@ static enum rc store_write_message(struct store *s, const struct store_message *
 	return rc;
 }
 
-static enum rc store_write_all(struct store_plan *p, int64_t id, const struct store_text *t, struct span repeat_key, struct err *err)
+static enum rc store_write_repeat(struct store *s, const struct store_message *m, int64_t id, const uint8_t key[STORE_REPEAT_KEY_BYTES], struct err *err)
+{
+	if (!store_repeats_known(m))
+		return RC_OK;
+	return sql_run(&s->sql, STORE_SQL_DUPLICATE_PUT, SQL_ARGS(SQL_B(span_of(key, STORE_REPEAT_KEY_BYTES)), SQL_N(id), SQL_N(m->received_ms)), err);
+}
+
+static enum rc store_write_all(struct store_plan *p, int64_t id, const struct store_text *t, struct err *err)
 {
 	const struct store_message *m = p->m;
 	enum rc rc = store_write_message(p->s, m, id, t, p->local_count + p->foreign_count, err);
 
-	for (size_t i = 0; i < p->local_count && rc == RC_OK; i++)
+	for (size_t i = 0; i < p->local_count && rc == RC_OK; i++) {
 		rc = store_write_item(p->s, m, id, &p->locals[i], t->head.len + t->body_bytes, err);
-	for (size_t i = 0; i < p->foreign_count && rc == RC_OK; i++)
+		if (rc == RC_OK)
+			rc = store_write_repeat(p->s, m, id, p->locals[i].repeat, err);
+	}
+	for (size_t i = 0; i < p->foreign_count && rc == RC_OK; i++) {
 		rc = store_write_queued(p->s, m, id, &p->foreign[i], err);
-	if (rc == RC_OK && repeat_key.len)
-		rc = sql_run(&p->s->sql, STORE_SQL_DUPLICATE_PUT, SQL_ARGS(SQL_B(repeat_key), SQL_N(id), SQL_N(m->received_ms)), err);
+		if (rc == RC_OK)
+			rc = store_write_repeat(p->s, m, id, p->foreign[i].repeat, err);
+	}
 	return rc;
 }
 
@@ -407,7 +470,7 @@ static bool store_message_ok(const struct store_message *m)
 	return ok;
 }
 
-static enum rc store_accept_new(struct store *s, const struct store_message *m, struct span repeat_key, int64_t *id_out, enum cause_id *cause_out,
+static enum rc store_accept_planned(struct store *s, const struct store_message *m, int64_t *id_out, bool *repeat_out, enum cause_id *cause_out,
 	struct err *err)
 {
 	struct store_plan p = {.s = s, .m = m};
@@ -417,8 +480,10 @@ static enum rc store_accept_new(struct store *s, const struct store_message *m, 
 
 	arena_init(&p.mem, STORE_SCRATCH_BYTES);
 	store_walk_init(&p.walk, s, store_plan_found, &p);
-	rc = store_plan_make(&p, cause_out, err);
-	if (rc != RC_OK || *cause_out != CAUSE_NONE)
+	rc = store_plan_make(&p, repeat_out, cause_out, err);
+	if (rc == RC_OK && *repeat_out)
+		*id_out = p.first;
+	if (rc != RC_OK || *cause_out != CAUSE_NONE || *repeat_out)
 		goto out;
 	rc = store_number(s, STORE_COUNT_MESSAGE, 1, &id, err);
 	if (rc == RC_OK)
@@ -429,7 +494,7 @@ static enum rc store_accept_new(struct store *s, const struct store_message *m, 
 		goto out;
 	}
 	if (rc == RC_OK) {
-		rc = store_write_all(&p, id, &t, repeat_key, err);
+		rc = store_write_all(&p, id, &t, err);
 		if (rc != RC_OK) /* half a message must not stay, and there is no telling which half */
 			store_rollback(s);
 	}
@@ -447,23 +512,14 @@ out:
 
 enum rc store_accept(struct store *s, const struct store_message *m, int64_t *id_out, bool *duplicate_out, enum cause_id *cause_out, struct err *err)
 {
-	bool known = m->message_id.len && m->digest.len, repeat = false;
 	enum cause_id cause = CAUSE_NONE;
-	uint8_t key[32];
+	bool repeat = false;
 	int64_t id = 0;
 	enum rc rc;
 
 	rc = store_message_ok(m) ? store_begin(s, err) : err_set(err, RC_BAD, "the envelope holds what cannot be");
-	if (rc == RC_OK && known)
-		rc = store_repeat_key(s, m, key, err);
-	if (rc == RC_OK && known) {
-		rc = store_repeat_find(s, m, span_of(key, STORE_REPEAT_KEY_BYTES), &id, err);
-		repeat = rc == RC_OK;
-		if (rc == RC_NONE)
-			rc = RC_OK;
-	}
-	if (rc == RC_OK && !repeat)
-		rc = store_accept_new(s, m, known ? span_of(key, STORE_REPEAT_KEY_BYTES) : SPAN_NONE, &id, &cause, err);
+	if (rc == RC_OK)
+		rc = store_accept_planned(s, m, &id, &repeat, &cause, err);
 	if (m->spool)
 		store_spool_drop(s, m->spool); /* whatever became of it: a lent file is used once */
 	if (rc == RC_FULL || rc == RC_IO)

@@ -9,6 +9,8 @@
 
 #include "base/mem.h"
 
+enum { SQL_LOG_HEAD_BYTES = 32, SQL_LOG_FRAME_BYTES = 24 };
+
 /* Called as soon as SQLite says anything but OK. A failed fsync or a damaged file is RC_IO: the caller ends. No room is RC_FULL: nothing was changed. */
 static enum rc sql_code(const struct sql *q, int code)
 {
@@ -264,6 +266,43 @@ out:
 	return rc;
 }
 
+/* What an earlier process wrote to the log and never saw synced is read back from the page cache as if it were on the disk, and after a sync that failed
+ * the kernel counts those pages as clean: no later sync would write them. So before anything is built on it, or told to anybody, the live part of the log
+ * is written once more and synced. Frames of the log carry its two salts (sqlite.org/fileformat2.html 4.1); behind the first that does not, it is over. */
+static enum rc sql_settle_log(struct sql *q, struct err *err)
+{
+	uint8_t head[SQL_LOG_HEAD_BYTES], *frame = NULL;
+	sqlite3_file *log = NULL;
+	int64_t at = sizeof(head);
+	int code, bytes;
+	enum rc rc = sql_begin(q, err); /* the write lock: nobody appends meanwhile */
+
+	if (rc != RC_OK)
+		return rc;
+	code = sqlite3_file_control(q->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+	if (code != SQLITE_OK || !log || !log->pMethods || log->pMethods->xRead(log, head, sizeof(head), 0) == SQLITE_IOERR_SHORT_READ)
+		goto out; /* no log, or an empty one */
+	bytes = SQL_LOG_FRAME_BYTES + (head[8] << 24 | head[9] << 16 | head[10] << 8 | head[11]);
+	if (bytes < SQL_LOG_FRAME_BYTES + 512 || bytes > SQL_LOG_FRAME_BYTES + 65536)
+		goto out; /* never was a log */
+	frame = mem_alloc((size_t)bytes);
+	code = log->pMethods->xWrite(log, head, sizeof(head), 0);
+	for (; code == SQLITE_OK; at += bytes) {
+		code = log->pMethods->xRead(log, frame, bytes, at);
+		if (code != SQLITE_OK || memcmp(frame + 8, head + 16, 8) != 0)
+			break;
+		code = log->pMethods->xWrite(log, frame, bytes, at);
+	}
+	if (code == SQLITE_OK || code == SQLITE_IOERR_SHORT_READ)
+		code = log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+out:
+	free(frame);
+	if (code != SQLITE_OK)
+		rc = sql_fail(q, code, "writing the log of an earlier process once more", err);
+	sql_rollback(q);
+	return rc;
+}
+
 enum rc sql_open(struct sql *q, const char *dir, const char *name, unsigned flags, const struct sql_schema *schema, struct err *err)
 {
 	uint8_t seed;
@@ -281,6 +320,8 @@ enum rc sql_open(struct sql *q, const char *dir, const char *name, unsigned flag
 	q->prepared = mem_array(schema->text_count, sizeof(*q->prepared));
 	if (rc == RC_OK)
 		rc = sql_open_handle(q, flags, err);
+	if (rc == RC_OK && flags & SQL_OPEN_SERVE)
+		rc = sql_settle_log(q, err);
 	if (rc == RC_OK)
 		rc = sql_migrate(q, err);
 	if (rc != RC_OK)

@@ -17,6 +17,7 @@ struct store_gather {
 	uint8_t *bytes; /* STORE_GATHER_BYTES; NULL until needed */
 	int len;
 	sqlite3_int64 at;
+	bool is_log;
 	struct store_gather *next, **prev;
 };
 
@@ -28,26 +29,26 @@ static struct store_gather *store_gather_of(sqlite3_file *file)
 	return (struct store_gather *)((char *)file + store_vfs_theirs->szOsFile);
 }
 
-static int store_gather_flush(struct store_gather *g)
+/* What could not be written has to be heard of by SQLite, which does not look at what some calls say: the end of a checkpoint is told by a file control,
+ * and a checkpoint whose last pages were dropped there would count as done. `heard`: the caller hands the code to SQLite, which gives up what it was at.
+ * Frames of the log are then let go; pages of the database are kept in any case and tried again by the next call. */
+static int store_gather_flush(struct store_gather *g, bool heard)
 {
-	int len = g->len;
+	int code;
 
-	if (len == 0)
+	if (g->len == 0)
 		return SQLITE_OK;
-	g->len = 0; /* also where it fails: the caller's transaction fails with it */
-	return g->theirs->xWrite(g->file, g->bytes, len, g->at);
+	code = g->theirs->xWrite(g->file, g->bytes, g->len, g->at);
+	if (code == SQLITE_OK || (heard && g->is_log))
+		g->len = 0;
+	return code;
 }
 
 /* locks are taken and let go at the database file and speak for its log as well */
-static int store_gather_flush_all(void)
+static void store_gather_flush_all(void)
 {
-	int code = SQLITE_OK, one;
-
-	for (struct store_gather *g = store_gathers; g; g = g->next) {
-		one = store_gather_flush(g);
-		code = code == SQLITE_OK ? one : code;
-	}
-	return code;
+	for (struct store_gather *g = store_gathers; g; g = g->next)
+		(void)store_gather_flush(g, false);
 }
 
 static int store_gather_write(sqlite3_file *file, const void *bytes, int len, sqlite3_int64 at)
@@ -56,7 +57,7 @@ static int store_gather_write(sqlite3_file *file, const void *bytes, int len, sq
 	int code;
 
 	if (g->len > 0 && (at != g->at + g->len || len > STORE_GATHER_BYTES - g->len)) {
-		code = store_gather_flush(g);
+		code = store_gather_flush(g, true);
 		if (code != SQLITE_OK)
 			return code;
 	}
@@ -77,68 +78,60 @@ static int store_gather_read(sqlite3_file *file, void *to, int len, sqlite3_int6
 	int code = SQLITE_OK;
 
 	if (g->len > 0 && at < g->at + g->len && g->at < at + len)
-		code = store_gather_flush(g);
+		code = store_gather_flush(g, true);
 	return code == SQLITE_OK ? g->theirs->xRead(file, to, len, at) : code;
 }
 
 static int store_gather_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
-	int code = store_gather_flush(store_gather_of(file));
+	int code = store_gather_flush(store_gather_of(file), true);
 
 	return code == SQLITE_OK ? store_gather_of(file)->theirs->xTruncate(file, size) : code;
 }
 
 static int store_gather_sync(sqlite3_file *file, int flags)
 {
-	int code = store_gather_flush(store_gather_of(file));
+	int code = store_gather_flush(store_gather_of(file), true);
 
 	return code == SQLITE_OK ? store_gather_of(file)->theirs->xSync(file, flags) : code;
 }
 
 static int store_gather_size(sqlite3_file *file, sqlite3_int64 *out)
 {
-	int code = store_gather_flush(store_gather_of(file));
+	int code = store_gather_flush(store_gather_of(file), true);
 
 	return code == SQLITE_OK ? store_gather_of(file)->theirs->xFileSize(file, out) : code;
 }
 
 static int store_gather_control(sqlite3_file *file, int op, void *arg)
 {
-	int code = SQLITE_OK;
-
 	if (op != SQLITE_FCNTL_PRAGMA) /* asked for every pragma; touches no file */
-		code = store_gather_flush(store_gather_of(file));
-	return code == SQLITE_OK ? store_gather_of(file)->theirs->xFileControl(file, op, arg) : code;
+		(void)store_gather_flush(store_gather_of(file), false);
+	return store_gather_of(file)->theirs->xFileControl(file, op, arg);
 }
 
 static int store_gather_lock(sqlite3_file *file, int level)
 {
-	int code = store_gather_flush_all();
-
-	return code == SQLITE_OK ? store_gather_of(file)->theirs->xLock(file, level) : code;
+	store_gather_flush_all();
+	return store_gather_of(file)->theirs->xLock(file, level);
 }
 
 static int store_gather_unlock(sqlite3_file *file, int level)
 {
-	int code = store_gather_flush_all(), unlock = store_gather_of(file)->theirs->xUnlock(file, level);
-
-	return code == SQLITE_OK ? unlock : code;
+	store_gather_flush_all();
+	return store_gather_of(file)->theirs->xUnlock(file, level);
 }
 
 static int store_gather_shm_lock(sqlite3_file *file, int offset, int n, int flags)
 {
-	int code = store_gather_flush_all(), lock;
-
-	if (code != SQLITE_OK && !(flags & SQLITE_SHM_UNLOCK))
-		return code;
-	lock = store_gather_of(file)->theirs->xShmLock(file, offset, n, flags);
-	return code == SQLITE_OK ? lock : code;
+	store_gather_flush_all();
+	return store_gather_of(file)->theirs->xShmLock(file, offset, n, flags);
 }
 
 static int store_gather_close(sqlite3_file *file)
 {
 	struct store_gather *g = store_gather_of(file);
-	int code = store_gather_flush(g), closed = g->theirs->xClose(file);
+	int code = store_gather_flush(g, true), closed = g->theirs->xClose(file);
 
 	*g->prev = g->next;
 	if (g->next)
@@ -155,7 +148,7 @@ static int store_vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file
 	(void)vfs;
 	if (code != SQLITE_OK || !(flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL)))
 		return code;
-	*g = (struct store_gather){.methods = *file->pMethods, .theirs = file->pMethods, .file = file, .next = store_gathers, .prev = &store_gathers};
+	*g = (struct store_gather){.methods = *file->pMethods, .theirs = file->pMethods, .file = file, .is_log = (flags & SQLITE_OPEN_WAL) != 0, .next = store_gathers, .prev = &store_gathers};
 	g->methods.xClose = store_gather_close;
 	g->methods.xRead = store_gather_read;
 	g->methods.xWrite = store_gather_write;

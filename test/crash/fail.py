@@ -74,6 +74,7 @@ def run(ctx, rounds):
         for case in todo:
             n = 1
             for place in range(most + 2):
+                ctx.note = (case, n)
                 if ctx.rounds - before >= rounds or not one_case(ctx, rig, session, case, n, problems):
                     break
                 hits[case[0]] += 1

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 
-from clients import Reader, Sender, read_mail
+from clients import Reader, Refused, Sender, Smtp, make_text, read_mail
 from rig import BACK_S, Inject, Rig, end
 
 
@@ -99,13 +99,26 @@ class Session:
         begin = time.monotonic()
         late = lambda: time.monotonic() - begin > FINISH_S
         a, b, d = ['%s@mailroom.test' % n for n in ('alice', 'bob', 'dave')]
-        ok = self.post.send([a], 300, late) and self.post.send([b, d], 3000, late) and self.post.send([d], 100000, late)
+        ok = self.post.send([a], 300, late) and self.post.send([b, d], 3000, late) and self.post.send([d], 300000, late)
         ok = ok and self.signed.send([a, b, d], 500, late)
+        self.give_up_half_way()
         ok = ok and (not large or self.post.send([d], 1200000, late))
         ok = ok and read_mail(self.rig, self.rig.ledger, d, most=20, tries=2000, give_up=late)
         self.post.hang_up()
         self.signed.hang_up()
         return time.monotonic() - begin if ok else None
+
+
+    def give_up_half_way(self):
+        """a large message that its client leaves unfinished: it must never be held"""
+        try:
+            conn = Smtp(self.rig.port['mx'])
+            for command, code in (('MAIL FROM:<x@crash.test>', 250), ('RCPT TO:<alice@mailroom.test>', 250), ('DATA', 354)):
+                conn.ask(command, code)
+            conn.send(make_text('<unfinished@crash.test>', 400000))
+            conn.close()
+        except (Refused, OSError, ValueError):
+            pass
 
 
 TURNS = [('store', 'fdatasync'), ('store', 'fsync'), ('store', 'pwrite64'), ('store', 'renameat'), ('store', 'unlinkat'), ('store', 'sendmsg'), ('store', 'recvmsg'),

@@ -97,7 +97,7 @@ class Rig(mailroom.System):
                 except OSError:
                     pass
             time.sleep(0.005)
-        raise RuntimeError('there is no %s process' % role)
+        raise RuntimeError('there is no %s process\n%s' % (role, self.log()[-3000:]))
 
     # ---- what is held
 

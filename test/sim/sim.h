@@ -67,6 +67,7 @@ struct sim {
 	const struct conf *conf;
 	const char *dir;            /* real directory with bodies/ and spool/ */
 	enum sim_break broken;
+	uint64_t deaths, power_cuts;
 	bool verbose, failed, healed;
 	char why[600];
 };
@@ -124,8 +125,6 @@ void sim_pair(int fds_out[2]);
 void sim_end_close(int fd);
 void sim_chan_kill(struct sim_proc *p);
 void sim_chan_end(void);
-struct chan_ops;
-size_t sim_chan_count(const struct sim_proc *p);
 
 /* ---- connections (sim_stream.c) */
 
@@ -152,7 +151,6 @@ void sim_disk_end(void);
 void sim_disk_cut_off(void);           /* the process that has it open is dead: its handles fail from now on */
 void sim_disk_power_cut(void);         /* what was not synced may be gone */
 void sim_disk_full(bool full);
-bool sim_disk_troubled(void);          /* faults are on */
 
 /* ---- processes (sim_proc.c) and the auth role's stand-in (sim_auth.c) */
 
@@ -180,9 +178,11 @@ void sim_kill(struct sim_proc *p, const char *why);
 void sim_proc_begin(void);
 void sim_proc_heal(void);
 void sim_proc_end(void);
+void sim_proc_power_cut(void);                      /* everything dies, what was not synced may be gone */
 struct sim_proc *sim_proc_serving(enum role_id id); /* one of them, by chance; NULL: none now */
 struct store *sim_store(void);                      /* of the store process; NULL: none now */
-bool sim_proc_quiet(void);                          /* no sessions, questions or grants are left */
+bool sim_proc_quiet(void);                          /* no sessions, questions, grants or locks are left */
+const char *sim_proc_left(void);                    /* what is; NULL: nothing */
 extern const struct role_ops sim_auth_ops;
 void sim_auth_kill(struct sim_proc *p);
 
@@ -216,6 +216,7 @@ void sim_mail_sent(struct sim_mail *m, unsigned rcpt);  /* the end of the text i
 void sim_mail_acked(struct sim_mail *m, unsigned rcpt);
 struct sim_mail *sim_mail_of(unsigned sender, bool due_only); /* one with work left; NULL: none */
 bool sim_mail_all_done(void);
+unsigned sim_oracle_acked(void);                        /* messages with a 250 for some recipient */
 /* what a reader got: the mail that it is (NULL: the seed has failed) */
 struct sim_mail *sim_mail_read(unsigned box, struct span text);
 struct sim_mail *sim_mail_number(unsigned number);
@@ -228,7 +229,8 @@ void sim_oracle_end(void);
 
 void sim_smtp_begin(void);
 void sim_pop3_begin(void);
-void sim_clients_heal(void);  /* from now on nobody misbehaves */
+void sim_smtp_end(void);
+void sim_pop3_end(void);
 bool sim_pop3_idle(void);
 bool sim_smtp_idle(void);
 /* cuts one line with its CRLF off what came; false: not whole yet. Fails the seed where no line may be so long or end so */

@@ -174,11 +174,6 @@ void sim_disk_full(bool full)
 	disk.full = full;
 }
 
-bool sim_disk_troubled(void)
-{
-	return !sim.healed;
-}
-
 /* ---- the calls */
 
 static bool disk_dead(const struct disk_handle *h)

@@ -51,23 +51,19 @@ static void sim_mail_write(struct sim_mail *m)
 	m->text = span_of(copy, b->len);
 }
 
-/* recipients that lead to different mailboxes: two that lead to one may be taken in two attempts, and then two copies are right */
+/* any distinct addresses, also such as lead to one mailbox: whatever attempts they are taken in, it gets one copy */
 static void sim_mail_address(struct sim_mail *m)
 {
 	unsigned want = 1 + (unsigned)sim_below(SIM_RCPTS_MAX), seen = 0;
 
-	for (unsigned tries = 0; m->rcpt_count < want && tries < 10; tries++) {
+	while (m->rcpt_count < want) {
 		unsigned a = (unsigned)sim_below(SIM_ADDRESSES);
 
-		if (sim_addresses[a].boxes & seen)
+		if (seen & 1u << a || (sim_addresses[a].boxes == 0 && !sim_chance(300)))
 			continue;
-		if (sim_addresses[a].boxes == 0 && !sim_chance(300))
-			continue;
-		seen |= sim_addresses[a].boxes;
+		seen |= 1u << a;
 		m->rcpts[m->rcpt_count++] = a;
 	}
-	if (m->rcpt_count == 0)
-		m->rcpts[m->rcpt_count++] = 0;
 }
 
 struct sim_mail *sim_mail_new(unsigned sender, uint64_t at_us)
@@ -114,6 +110,19 @@ bool sim_mail_all_done(void)
 		if (!sim_mail_done(ledger.mails[i]))
 			return false;
 	return true;
+}
+
+unsigned sim_oracle_acked(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ledger.count; i++)
+		for (unsigned b = 0; b < SIM_MAILBOXES; b++)
+			if (ledger.mails[i]->box[b].acked) {
+				n++;
+				break;
+			}
+	return n;
 }
 
 void sim_mail_sent(struct sim_mail *m, unsigned rcpt)

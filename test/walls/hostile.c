@@ -4,11 +4,12 @@
  *
  * Starts the role programs on HOME (rig.c), says "serving" on its output, and then plays one hostile worker after the other, each as its seed says, beside the
  * mx and the user worker that serve honest clients all the while (hostile.py is those). Per seed a line "seed N ok" or "seed N FAILED: why"; at the end
- * "N passed, N failed". NEEDLES: what must never come out, lines of "NAME HEX". LOG: where the roles log, from which session numbers of others are read.
+ * "N passed, N failed"; the roles go on until the input ends. NEEDLES: what must never come out, lines of "NAME HEX". LOG: where the roles log, from which session numbers of others are read.
  * --leak gives the hostile worker a grant for somebody else's mailbox: the scan must see it (exit 0 if it does). */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -32,6 +33,10 @@ enum {
 	HOSTILE_DROP_MS = 10000,
 	HOSTILE_FLOOD_FRAMES = 3000,
 	HOSTILE_UIDS = 40,
+	HOSTILE_GUESSES = 60,   /* more than anybody may have wrong */
+	HOSTILE_CROWD = 300,    /* more than may wait for a hash */
+	HOSTILE_SIGNINS = 9000, /* more than the auth role has in hand */
+	HOSTILE_LINGER_MS = 600,
 };
 
 struct worker {
@@ -414,6 +419,31 @@ static void act_guess(struct hostile *h, struct worker *w)
 			.response = forge_text(&h->forge, 9216)});
 }
 
+/* to keep others out: wrong passwords in the name of an address and an account that sign in all the time, or so many sign-ins at once that there is no room
+ * for more, each from an address of its own */
+static void act_lock_out(struct hostile *h, struct worker *w)
+{
+	static const struct span wrong_password = SPAN_LIT("\0alice@mailroom.test\0wrong"), nobody = SPAN_LIT("\0nobody@mailroom.test\0wrong");
+	bool crowd = forge_below(&h->forge, 2), half_done = crowd && forge_below(&h->forge, 4) == 0;
+	uint32_t count = half_done ? HOSTILE_SIGNINS : crowd ? HOSTILE_CROWD : HOSTILE_GUESSES;
+	char peer[32] = "127.0.0.1";
+
+	if (w->self != ROLE_USER || !wire_up(h, w, &w->auth, RIG_AUTH))
+		return;
+	for (uint32_t i = 0; i < count; i++) {
+		if (crowd)
+			(void)snprintf(peer, sizeof(peer), "203.0.%u.%u", i / 256 % 256, i % 256);
+		if (half_done)
+			auth_start(w, 1000 + i, "LOGIN", SPAN_NONE, span_str(peer));
+		else
+			auth_start(w, 1000 + i, "PLAIN", crowd ? nobody : wrong_password, span_str(peer));
+	}
+	for (mono_ms end = clock_mono_ms() + HOSTILE_LINGER_MS; clock_mono_ms() < end;) {
+		wire_wait(&w->auth, 50);
+		worker_drain(h, w, &w->auth);
+	}
+}
+
 static void send_accept(struct hostile *h, struct worker *w, uint64_t spool, uint64_t bytes)
 {
 	struct rec_rcpt rcpt = {.tag = forge_below(&h->forge, 6) << 3 | 1, .address = SPAN_LIT("bob@mailroom.test")};
@@ -526,10 +556,8 @@ static void act_flood(struct hostile *h, struct worker *w)
 	forge_message(&h->forge, type, false, &msg);
 	frame_of(&frame, type, &msg);
 	for (int i = 0; i < HOSTILE_FLOOD_FRAMES; i++)
-		if (!wire_send_raw(to, buf_span(&frame), NULL, 0)) {
-			wire_close(to); /* perhaps in the middle of a frame: nothing sensible can follow */
+		if (!wire_send_raw(to, buf_span(&frame), NULL, 0))
 			break;
-		}
 	buf_clear(&frame);
 }
 
@@ -560,7 +588,7 @@ static const struct {
 	uint32_t weight;
 } acts[] = {
 	{act_valid, 30}, {act_forbidden, 4}, {act_grant, 3}, {act_mutated, 12}, {act_descriptors, 4}, {act_replay, 6}, {act_steal, 10}, {act_sign_in, 5},
-	{act_guess, 4}, {act_spool, 8}, {act_sign, 5}, {act_huge, 2}, {act_flood, 2}, {act_broken_off, 5},
+	{act_guess, 4}, {act_lock_out, 1}, {act_spool, 8}, {act_sign, 5}, {act_huge, 2}, {act_flood, 2}, {act_broken_off, 5},
 };
 
 static void hostile_act(struct hostile *h, struct worker *w)
@@ -695,6 +723,12 @@ int main(int argc, char **argv)
 		(void)printf("%zu acts, %zu drops that had to be, %zu bytes received and scanned\n", h->frames, h->drops, h->bytes);
 		(void)printf("%llu passed, %llu failed\n", (unsigned long long)ok, (unsigned long long)(count - ok));
 		status = ok == count ? 0 : 1;
+		while (getchar() != EOF)
+			; /* honest clients may still have something to say to the roles */
+		if (!rig_well(&h->rig)) {
+			(void)printf("afterwards: %s\n", h->rig.trouble);
+			status = 1;
+		}
 	}
 	rig_stop(&h->rig);
 	return status;

@@ -184,8 +184,10 @@ bool wire_send_raw(struct wire *w, struct span bytes, const int *fds, size_t fd_
 			w->over = true;
 			return false;
 		}
-		if (clock_mono_ms() > end)
+		if (clock_mono_ms() > end) { /* half a frame is out: nothing sensible can follow */
+			w->over = true;
 			return false;
+		}
 		if (poll(&p, 1, 10) > 0 && p.revents & POLLIN)
 			wire_read(w);
 	}

@@ -2,9 +2,12 @@
 
 #include <stdio.h>
 
-/* the other side of the wire, as RFC 1939 3 has it: lines end with CRLF, a first dot goes, a dot alone ends. Returns what stands behind the end. */
+/* the other side of the wire, as RFC 1939 3 has it: lines end with CRLF, a first dot goes, a dot alone ends. Behind a lone LF, too, a dot was
+ * doubled; a client that takes LF for a line end sees no end of the message before the true one. Returns what stands behind the end. */
 static struct span unstuff(struct span in, struct buf *out)
 {
+	bool lone_end = false;
+
 	while (in.len) {
 		size_t n = 1;
 		struct span line;
@@ -14,9 +17,18 @@ static struct span unstuff(struct span in, struct buf *out)
 		assert_true(n < in.len);
 		line = span_head(in, ++n);
 		in = span_from(in, n);
-		if (span_eq(line, SPAN_LIT(".\r\n")))
+		if (span_eq(line, SPAN_LIT(".\r\n"))) {
+			assert_false(lone_end);
 			return in;
-		buf_add(out, line.ptr[0] == '.' ? span_from(line, 1) : line);
+		}
+		while (line.len) {
+			size_t end = span_find(line, '\n') + 1;
+			struct span part = span_head(line, end);
+
+			lone_end |= span_eq(part, SPAN_LIT(".\n")) || span_eq(part, SPAN_LIT(".\r\n"));
+			buf_add(out, part.ptr[0] == '.' ? span_from(part, 1) : part);
+			line = span_from(line, part.len);
+		}
 	}
 	fail_msg("no end of the message");
 	return SPAN_NONE;

@@ -17,7 +17,7 @@ static struct auth_throttle *make(uint32_t per_address, uint32_t per_account, ui
 static bool may(struct auth_throttle *t, const char *peer, const char *account, mono_ms now)
 {
 	uint64_t retry = 0;
-	bool ok = auth_throttle_allows(t, s(peer), s(account), now, &retry);
+	bool ok = auth_throttle_allows(t, 1, s(peer), s(account), now, &retry);
 
 	assert_true(ok == (retry == 0));
 	return ok;
@@ -26,7 +26,7 @@ static bool may(struct auth_throttle *t, const char *peer, const char *account, 
 static void fail_times(struct auth_throttle *t, const char *peer, const char *account, mono_ms now, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		(void)auth_throttle_failed(t, s(peer), s(account), now);
+		(void)auth_throttle_failed(t, 1, s(peer), s(account), now);
 }
 
 static void test_peer(void **state)
@@ -57,11 +57,11 @@ static void test_account(void **state)
 	(void)state;
 	fail_times(t, "192.0.2.1", "ann@example.org", 1000, 2);
 	assert_true(may(t, "192.0.2.1", "ann@example.org", 1000));
-	assert_int_equal(auth_throttle_failed(t, s("192.0.2.2"), s("ANN@example.org"), 1000), 3); /* case and address do not split an account */
+	assert_int_equal(auth_throttle_failed(t, 1, s("192.0.2.2"), s("ANN@example.org"), 1000), 3); /* case and address do not split an account */
 	assert_false(may(t, "192.0.2.3", "ann@example.org", 1000));
 	assert_true(may(t, "192.0.2.3", "bob@example.org", 1000));
 	/* tokens come back one by one: three in a window */
-	assert_false(auth_throttle_allows(t, s("192.0.2.3"), s("ann@example.org"), 1000, &retry));
+	assert_false(auth_throttle_allows(t, 1, s("192.0.2.3"), s("ann@example.org"), 1000, &retry));
 	assert_in_range(retry, WINDOW_MS / 3, WINDOW_MS / 3 + 2);
 	assert_false(may(t, "192.0.2.3", "ann@example.org", 1000 + WINDOW_MS / 3 - 10));
 	assert_true(may(t, "192.0.2.3", "ann@example.org", 1000 + WINDOW_MS / 3 + 2));
@@ -84,7 +84,7 @@ static void test_address(void **state)
 	for (unsigned i = 0; i < 5; i++) {
 		(void)snprintf(name, sizeof(name), "user%u@example.org", i);
 		assert_true(may(t, "2001:db8::1", name, 0));
-		assert_int_equal(auth_throttle_failed(t, s("2001:db8::1"), s(name), 0), i + 1);
+		assert_int_equal(auth_throttle_failed(t, 1, s("2001:db8::1"), s(name), 0), i + 1);
 	}
 	assert_false(may(t, "2001:db8::2", "user9@example.org", 0)); /* same /64 */
 	assert_true(may(t, "2001:db8:0:1::2", "user9@example.org", 0));
@@ -97,9 +97,10 @@ static void test_address(void **state)
 static void test_owner_is_not_locked_out(void **state)
 {
 	struct auth_throttle *t = make(5, 3, 64);
+	uint64_t retry;
 
 	(void)state;
-	auth_throttle_succeeded(t, s("192.0.2.1"), s("ann@example.org"), 0);
+	auth_throttle_succeeded(t, 1, s("192.0.2.1"), s("ann@example.org"), 0);
 	assert_true(auth_throttle_knows(t, s("192.0.2.1"), s("Ann@example.org")));
 	fail_times(t, "198.51.100.7", "ann@example.org", 10, 50);
 	assert_false(may(t, "198.51.100.7", "ann@example.org", 10));
@@ -112,10 +113,15 @@ static void test_owner_is_not_locked_out(void **state)
 	/* but a known address is no licence to guess on */
 	fail_times(t, "192.0.2.1", "ann@example.org", 10, 3);
 	assert_false(may(t, "192.0.2.1", "ann@example.org", 10));
+	/* ... which is counted by worker: what one of them says, perhaps taken over, does not lock the owner out at the others */
+	assert_true(auth_throttle_allows(t, 2, s("192.0.2.1"), s("ann@example.org"), 10, &retry));
+	assert_int_equal(auth_throttle_failed(t, 2, s("192.0.2.1"), s("ann@example.org"), 10), 1);
+	auth_throttle_succeeded(t, 2, s("192.0.2.1"), s("ann@example.org"), 10);
+	assert_false(may(t, "192.0.2.1", "ann@example.org", 10));
 	/* and these failures were not counted against the account elsewhere beyond what was there */
 	assert_true(may(t, "203.0.113.1", "new@example.org", 10));
 	/* one right password does not wash an address clean */
-	auth_throttle_succeeded(t, s("198.51.100.7"), s("mallory@example.org"), 20);
+	auth_throttle_succeeded(t, 1, s("198.51.100.7"), s("mallory@example.org"), 20);
 	fail_times(t, "198.51.100.7", "other@example.org", 20, 5);
 	assert_false(may(t, "198.51.100.7", "third@example.org", 20));
 	auth_throttle_free(&t);
@@ -132,7 +138,7 @@ static void test_flood(void **state)
 	for (unsigned i = 0; i < 20000; i++) {
 		(void)snprintf(peer, sizeof(peer), "10.%u.%u.%u", i >> 16, i >> 8 & 255, i & 255);
 		(void)snprintf(name, sizeof(name), "u%u@example.org", i);
-		(void)auth_throttle_failed(t, s(peer), s(name), 1);
+		(void)auth_throttle_failed(t, 1, s(peer), s(name), 1);
 	}
 	assert_false(may(t, "192.0.2.1", "x@example.org", 2));
 	assert_false(may(t, "192.0.2.2", "ann@example.org", 2));

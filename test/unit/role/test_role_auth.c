@@ -26,6 +26,8 @@ static struct {
 	bool grant; /* the store says yes at once */
 	enum cause_id refuse;
 	bool done, revokes; /* revokes: those frames are looked at, too */
+	unsigned ungrants;
+	uint64_t ungranted;
 	uint64_t next_session;
 } t;
 
@@ -70,6 +72,11 @@ static enum rc on_frame(void *owner, struct chan *c, enum msg_type type, const u
 	case MSG_REVOKE:
 		if (t.revokes)
 			note(type, 0, 0, 0, m->revoke.account, SPAN_NONE);
+		break;
+	case MSG_UNGRANT: /* what a grant that is not watched any more has to lead to */
+		assert_true(m->ungrant.worker == 7 || m->ungrant.worker == 8);
+		t.ungrants++;
+		t.ungranted = m->ungrant.session;
 		break;
 	default:
 		fail_msg("unexpected %s", msg_name(type));
@@ -322,9 +329,12 @@ static void test_revoke(void **state)
 	/* a session that has ended is nobody's business */
 	expect_ok("ann", "new one", "192.0.2.1");
 	session = last()->session;
+	assert_int_equal(t.ungrants, 0);
 	for (uint64_t i = 1; i <= session; i++)
 		chan_send(t.worker, MSG_SESSION_END, &(struct msg_session_end){.session = i});
 	assert_false(wait_for(1, 50));
+	assert_int_equal(t.ungrants, 3); /* whether or not the worker says so to the store */
+	assert_int_equal(t.ungranted, session);
 	cred_stub_change("ann@example.org", "third");
 	assert_false(wait_for(1, 1200));
 }

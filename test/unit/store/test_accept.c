@@ -172,6 +172,7 @@ static void repeats_are_known_for_a_day(void **state)
 	struct fixture_mail other;
 	struct fixture_result first = fixture_deliver(f, &mail), r;
 	const int64_t day = 24 * 3600 * 1000;
+	int64_t before_anna, before_bert;
 
 	assert_false(first.repeat);
 	r = fixture_deliver(f, &mail);
@@ -183,8 +184,8 @@ static void repeats_are_known_for_a_day(void **state)
 	assert_true(fixture_deliver(f, &other).repeat);
 	other = mail, other.received_ms = NOW_MS - day; /* the clock was set back */
 	assert_true(fixture_deliver(f, &other).repeat);
-	other = mail, other.rcpts[1] = NULL;
-	assert_false(fixture_deliver(f, &other).repeat);
+	other = mail, other.rcpts[1] = NULL; /* fewer recipients: they have got it */
+	assert_true(fixture_deliver(f, &other).repeat);
 	other = mail, other.client = "192.0.2.99";
 	assert_false(fixture_deliver(f, &other).repeat);
 	other = mail, other.message_id = "<2@x>";
@@ -198,6 +199,19 @@ static void repeats_are_known_for_a_day(void **state)
 	r = fixture_deliver(f, &other);
 	assert_true(!r.repeat && r.id != first.id);
 	assert_true(fixture_deliver(f, &other).id == r.id); /* and now that one is the first */
+	/* somebody was put off the first time: he gets it now, and the others nothing more */
+	other = mail, other.message_id = "<4@x>", other.rcpts[1] = NULL;
+	first = fixture_deliver(f, &other);
+	assert_false(first.repeat);
+	before_anna = fixture_get(f, "anna@example.org").messages, before_bert = fixture_get(f, "bert@example.org").messages;
+	other.rcpts[1] = "bert@example.org", other.rcpts[2] = "x@far.example";
+	assert_false(fixture_deliver(f, &other).repeat);
+	assert_int_equal(before_anna, fixture_get(f, "anna@example.org").messages);
+	assert_int_equal(before_bert + 1, fixture_get(f, "bert@example.org").messages);
+	assert_int_equal(1, fixture_queue_count(f));
+	r = fixture_deliver(f, &other);
+	assert_true(r.repeat && r.id == first.id);
+	assert_int_equal(1, fixture_queue_count(f));
 	/* two in one transaction */
 	other = mail, other.message_id = "<3@x>";
 	first = fixture_accept(f, &other);

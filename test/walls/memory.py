@@ -1,0 +1,296 @@
+#!/usr/bin/python3
+"""What is left in the memory of each role: no password after sign-in, no hash outside auth, no private key outside keys, no message text where none has to be.
+
+usage: memory.py --mailroom PROGRAM [--verbose]            (as root: it reads /proc/PID/mem)
+
+People sign in with recognisable passwords over every mechanism and protocol, in the clear, by STARTTLS and over TLS from the first byte, rightly and wrongly; mail
+is handed in and read. Then the memory of every role is searched, once while the connections are open and once after they have ended. Prints a table, and
+"N passed, N failed": one for every role, kind of secret and moment; and the selftest (half a line with a password in it is found)."""
+import argparse
+import base64
+import hashlib
+import hmac
+import os
+import re
+import socket
+import ssl
+import sys
+import time
+
+import plant
+from plant import mailroom
+
+# where each kind may be
+ALLOWED = {'password': (), 'hash': ('auth',), 'key': ('keys',), 'text': ('mx', 'user', 'store')}
+
+
+class Client:
+    """one connection that signs in and stays"""
+
+    def __init__(self, system, protocol, tls, version=None):
+        self.system, self.protocol = system, protocol
+        name = {('smtp', 'tls'): 'submissions', ('smtp', 'starttls'): 'submission', ('smtp', 'clear'): 'submission', ('pop3', 'tls'): 'pop3s',
+                ('pop3', 'starttls'): 'pop3', ('pop3', 'clear'): 'pop3'}[protocol, tls]
+        self.sock = socket.create_connection(('127.0.0.1', system.port[name]), timeout=60)
+        self.left = b''
+        self.version = version
+        if tls == 'tls':
+            self.wrap()
+        self.reply()
+        if protocol == 'smtp':
+            self.ask('EHLO client.plant.test')
+        if tls == 'starttls':
+            self.ask('STARTTLS' if protocol == 'smtp' else 'STLS')
+            self.wrap()
+            if protocol == 'smtp':
+                self.ask('EHLO client.plant.test')
+
+    def wrap(self):
+        context = ssl._create_unverified_context()
+        if self.version:
+            context.maximum_version = context.minimum_version = self.version
+        self.sock = context.wrap_socket(self.sock)
+
+    def line(self):
+        while b'\n' not in self.left:
+            more = self.sock.recv(65536)
+            if not more:
+                raise EOFError('closed; unread: %r' % self.left)
+            self.left += more
+        line, self.left = self.left.split(b'\n', 1)
+        return line.rstrip(b'\r').decode(errors='replace')
+
+    def reply(self):
+        line = self.line()
+        while self.protocol == 'smtp' and line[3:4] == '-':
+            line = self.line()
+        return line
+
+    def ask(self, text):
+        self.sock.sendall(text.encode() + b'\r\n')
+        return self.reply()
+
+    def expect(self, line, ok):
+        good = line.startswith(('235', '+OK')) if ok else line.startswith(('535', '-ERR'))
+        if not good:
+            raise RuntimeError('%s said %r' % (self.protocol, line))
+
+    def challenge(self, line):
+        return base64.b64decode(line.split(' ', 1)[1]) if ' ' in line else b''
+
+    def sign_in(self, how, name, password, ok=True):
+        enc = lambda s: base64.b64encode(s if isinstance(s, bytes) else s.encode()).decode()  # noqa: E731
+        plain = enc('\0%s\0%s' % (name, password))
+        if how == 'pass':
+            self.ask('USER ' + name)
+            line = self.ask('PASS ' + password)
+        elif how == 'plain':
+            line = self.ask('AUTH PLAIN ' + plain)
+        elif how == 'plain-later':
+            self.ask('AUTH PLAIN')
+            line = self.ask(plain)
+        elif how == 'login':
+            self.ask('AUTH LOGIN')
+            self.ask(enc(name))
+            line = self.ask(enc(password))
+        else:
+            line = self.scram(enc, name, password)
+        self.expect(line, ok)
+
+    def scram(self, enc, name, password):
+        bare = 'n=%s,r=%s' % (name, base64.b64encode(os.urandom(12)).decode())
+        first = self.challenge(self.ask('AUTH SCRAM-SHA-256 ' + enc('n,,' + bare)))
+        values = dict(x.split('=', 1) for x in first.decode().split(','))
+        salted = hashlib.pbkdf2_hmac('sha256', password.encode(), base64.b64decode(values['s']), int(values['i']))
+        key = hmac.digest(salted, b'Client Key', 'sha256')
+        without = 'c=biws,r=' + values['r']
+        signature = hmac.digest(hashlib.sha256(key).digest(), ('%s,%s,%s' % (bare, first.decode(), without)).encode(), 'sha256')
+        proof = bytes(a ^ b for a, b in zip(key, signature))
+        line = self.ask(enc('%s,p=%s' % (without, enc(proof))))
+        return self.ask('') if line.startswith(('334', '+ ')) else line
+
+    def close(self):
+        try:
+            self.sock.sendall(b'QUIT\r\n')
+            self.sock.recv(4096)
+        except OSError:
+            pass
+        self.sock.close()
+
+
+# ---- searching
+
+def forms(text):
+    """a secret as it is, and as base64 shows its inside at each of three alignments"""
+    raw = text.encode()
+    out = [raw]
+    for skip in range(3):
+        inner = raw[skip:skip + (len(raw) - skip) // 3 * 3]
+        out.append(base64.b64encode(inner))
+    return out
+
+
+def regions(pid):
+    with open('/proc/%d/maps' % pid) as f:
+        for line in f:
+            m = re.match(r'([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \S+\s*(.*)', line)
+            if m and 'r' in m[3] and m[4] not in ('[vvar]', '[vvar_vclock]', '[vsyscall]', '[vdso]'):
+                yield int(m[1], 16), int(m[2], 16), m[4] or 'anonymous'
+
+
+def search(pid, needles, pattern):
+    """{kind: {name: [place]}} of what is found"""
+    found = {}
+    with open('/proc/%d/mem' % pid, 'rb', buffering=0) as mem:
+        for start, end, where in regions(pid):
+            at, tail = start, b''
+            while at < end:
+                try:
+                    mem.seek(at)
+                    block = mem.read(min(end - at, 16 << 20))
+                except (OSError, ValueError, OverflowError):
+                    break  # address space of a sanitizer, a device
+                if not block:
+                    break
+                data = tail + block
+                for m in pattern.finditer(data):
+                    kind, name = needles[m[0]]
+                    found.setdefault(kind, {}).setdefault(name, []).append((where, at - len(tail) + m.start()))
+                tail = data[-200:]
+                at += len(block)
+    return {k: {n: sorted(set(p)) for n, p in v.items()} for k, v in found.items()}
+
+
+def context_of(pid, address):
+    with open('/proc/%d/mem' % pid, 'rb', buffering=0) as mem:
+        mem.seek(address - 48)
+        return mem.read(128)
+
+
+class Scan:
+    def __init__(self, system, needles, verbose):
+        self.system, self.needles, self.verbose = system, needles, verbose
+        self.pattern = re.compile(b'|'.join(re.escape(n) for n in sorted(needles, key=len, reverse=True)))
+        self.passed = self.failed = 0
+
+    def processes(self):
+        return [('parent', self.system.process.pid)] + self.system.children()
+
+    def look(self, moment):
+        print('-- %s' % moment)
+        for role, pid in self.processes():
+            found = search(pid, self.needles, self.pattern)
+            cells = []
+            for kind, allowed in ALLOWED.items():
+                names = found.get(kind, {})
+                bad = names and role not in allowed
+                self.passed, self.failed = self.passed + (not bad), self.failed + bool(bad)
+                cells.append('%s %s%s' % (kind, len(names) or 'none', '' if not bad else ' (MUST NOT)'))
+                if bad:
+                    for name, places in sorted(names.items()):
+                        print('   %s %s: %s at %s' % (role, kind, name, ', '.join('%s:%x' % p for p in places[:4])))
+                        if self.verbose:
+                            for _, address in places[:3]:
+                                print('       %r' % context_of(pid, address))
+            print('%-7s %-7d %s' % (role, pid, '   '.join('%-22s' % c for c in cells)))
+
+    def selftest(self):
+        """half a command with a password in it waits in the user role: the scan has to see it"""
+        secret = plant.token('SELFTEST')
+        c = Client(self.system, 'pop3', 'tls')
+        c.sock.sendall(b'PASS ' + secret.encode())
+        time.sleep(0.3)
+        needles = {secret.encode(): ('password', 'selftest')}
+        seen = any(search(pid, needles, re.compile(secret.encode())) for role, pid in self.processes() if role == 'user')
+        c.sock.close()
+        print('selftest: half a line with a password in the user role is %s' % ('found' if seen else 'NOT FOUND'))
+        self.passed, self.failed = self.passed + seen, self.failed + (not seen)
+
+
+# ---- what happens
+
+WAYS = [('smtp', how, tls, version) for how in ('plain', 'plain-later', 'login', 'scram') for tls, version in (
+    ('clear', None), ('starttls', None), ('tls', None), ('tls', ssl.TLSVersion.TLSv1_2))]
+WAYS += [('pop3', how, tls, version) for how in ('pass', 'plain', 'plain-later', 'login', 'scram') for tls, version in (
+    ('clear', None), ('starttls', None), ('tls', None), ('tls', ssl.TLSVersion.TLSv1_2))]
+
+
+def open_system():
+    """passwords may come in the clear, too"""
+    system = mailroom.System(accounts=(), start=False, conf='workers {\n\tmx = 1\n\tuser = 2\n}\n'
+                             'auth {\n\tfailure-delay = 50ms\n\tfailures-per-address = 1000\n}\n')
+    path = os.path.join(system.home, 'mailroom.conf')
+    with open(path) as f:
+        text = f.read()
+    text = re.sub(r'(kind = submission\n(?:\t(?:address|port).*\n)*\ttls = starttls\n)', r'\1\tauth-without-tls = yes\n\ttls-required = no\n', text)
+    text = re.sub(r'(kind = pop3\n(?:\t(?:address|port).*\n)*\ttls = starttls\n)', r'\1\tauth-without-tls = yes\n', text)
+    with open(path, 'w') as f:
+        f.write(text)
+    system.account('alice')
+    return system.start()
+
+
+def sign_ins(system, needles):
+    """everybody in `WAYS` once, and once more with a wrong password; the open connections"""
+    held = []
+    for n, (protocol, how, tls, version) in enumerate(WAYS):
+        password, mistake = plant.token('PW%d' % n), plant.token('NO%d' % n)
+        words = '%s %s %s%s' % (protocol, how, tls, ' 1.2' if version else '')
+        for form in forms(password):
+            needles[form] = ('password', words)
+        for form in forms(mistake):
+            needles[form] = ('password', words + ' wrong')
+        name = system.account('person%d' % n, password=password)
+        c = Client(system, protocol, tls, version)
+        c.sign_in(how, name, mistake, ok=False)
+        c.close()
+        c = Client(system, protocol, tls, version)
+        c.sign_in(how, name, password)
+        held.append(c)
+    return held
+
+
+def mail(system, needles):
+    """some in and out, small and large; then others' doings over the same channels and buffers"""
+    for size in (0, 30000, 200000, 3000000):
+        secret = plant.token('TEXT')
+        needles[secret.encode()] = ('text', '%d bytes' % size)
+        plant.deliver(system, 'sender@plant.test', 'alice@mailroom.test', plant.message(secret, 'alice', size))
+    c = Client(system, 'pop3', 'tls')
+    c.sign_in('pass', 'alice@mailroom.test', system.password['alice@mailroom.test'])
+    for n in range(1, 5):
+        line = c.ask('RETR %d' % n)
+        while line != '.':
+            line = c.line()
+    c.close()
+
+
+def main():
+    ap = argparse.ArgumentParser()
+    ap.add_argument('--mailroom', required=True)
+    ap.add_argument('--verbose', action='store_true')
+    args = ap.parse_args()
+    os.environ['MAILROOM'] = args.mailroom
+    if os.geteuid():
+        sys.exit('memory.py reads the memory of other users\' processes: run it as root')
+    needles = {}
+    with open_system() as system:
+        held = sign_ins(system, needles)
+        mail(system, needles)
+        for name, data in plant.key_needles(system.home).items():
+            needles[data] = ('key', name)
+        for name, data in plant.hash_needles(system.home).items():
+            needles[data] = ('hash', name)
+        time.sleep(1)
+        scan = Scan(system, needles, args.verbose)
+        scan.look('%d people signed in, connections open' % len(held))
+        for c in held:
+            c.close()
+        time.sleep(1)
+        scan.look('connections closed')
+        scan.selftest()
+    return plant.counted(scan.passed, scan.failed)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
