@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -147,7 +149,27 @@ void parent_child_gone(struct parent *p, const struct child *c, int wait_status)
 	}
 }
 
-/* systemd's readiness protocol is one datagram; without it this line is what scripts wait for */
+/* one datagram to whoever started us and asked for it in NOTIFY_SOCKET (sd_notify(3)); "@" means an abstract name */
+static void parent_notify(const char *state)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	struct span name = span_str(getenv("NOTIFY_SOCKET"));
+	int fd;
+
+	if (name.len == 0 || name.len >= sizeof(to.sun_path))
+		return;
+	memcpy(to.sun_path, name.ptr, name.len);
+	if (to.sun_path[0] == '@')
+		to.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	(void)sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&to,
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + name.len));
+	(void)close(fd);
+}
+
+/* scripts wait for the log line, systemd for the datagram */
 void parent_all_ready(struct parent *p)
 {
 	static const enum role_id all[] = {ROLE_STORE, ROLE_KEYS, ROLE_AUTH, ROLE_MX, ROLE_USER};
@@ -181,6 +203,7 @@ void parent_all_ready(struct parent *p)
 		log_end();
 		log_flush();
 	}
+	parent_notify("READY=1");
 }
 
 static void parent_reload(struct parent *p)

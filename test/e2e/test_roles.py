@@ -170,3 +170,17 @@ def test_the_parent_killed_leaves_no_orphans_and_no_loss(m):
     m.process = None
     m.start()
     assert held(m) == ['<kept@test>']
+
+
+def test_the_service_manager_is_told_when_everything_stands(tmp_path):
+    import socket
+    import subprocess
+    where = str(tmp_path / 'notify')
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    s.bind(where)
+    s.settimeout(30)
+    with mailroom.System(start=False) as m:
+        m.process = subprocess.Popen([mailroom.program(), 'serve', '--home', m.home], stderr=open(m.log_path, 'ab'), env=dict(os.environ, NOTIFY_SOCKET=where))
+        assert s.recv(100) == b'READY=1'
+        assert 'event=serving' in m.log()
+    s.close()
