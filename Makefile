@@ -2,7 +2,7 @@
 BUILD ?= build
 PYTHON = /usr/bin/python3
 
-.PHONY: all run demo test crash fuzz bench install clean deps deps-try deps-test help docs
+.PHONY: all run demo test crash sim fuzz bench install clean deps deps-try deps-test help docs
 
 # the program alone; tests, fuzzers and benchmarks have build directories of their own
 all: $(BUILD)/build.ninja
@@ -14,6 +14,7 @@ help:
 	@echo "make demo     the same story played by real clients, then it ends"
 	@echo "make test     every test: unit, flow, fuzz smoke, crash, end to end (ASan + UBSan)"
 	@echo "make crash    kill -9 under load: every message that got its 250 is held   (ROUNDS=50)"
+	@echo "make sim      the whole mail path on one thread, driven by seeds: disk, network, clock (SEEDS=10000)"
 	@echo "make fuzz     libFuzzer over every parser and engine                        (SECONDS_EACH=60)"
 	@echo "make bench    beside Postfix and smtp-sink from Debian's package, in one run"
 	@echo "make docs     man page of the settings, sample configuration, table of messages"
@@ -43,6 +44,11 @@ test: deps-test
 
 crash: deps-test all
 	@$(PYTHON) test/crash/crash.py --mailroom $(BUILD)/src/cli/mailroom --rounds $(or $(ROUNDS),50)
+
+sim: deps
+	@[ -f build-bench/build.ninja ] || meson setup build-bench --buildtype=release >/dev/null
+	@ninja -C build-bench --quiet test/sim/sim
+	@build-bench/test/sim/sim --seeds 1-$(or $(SEEDS),10000)
 
 fuzz: deps-test
 	@tools/fuzz.sh $(or $(SECONDS_EACH),60)

@@ -13,16 +13,45 @@ void buf_init(struct buf *b, size_t max_bytes)
 	*b = (struct buf){.max_bytes = max_bytes};
 }
 
+void buf_init_secret(struct buf *b, size_t max_bytes)
+{
+	*b = (struct buf){.max_bytes = max_bytes, .secret = true};
+}
+
+static void buf_wipe(struct buf *b)
+{
+	if (b->secret && b->ptr)
+		explicit_bzero(b->ptr, b->size);
+}
+
 void buf_clear(struct buf *b)
 {
+	buf_wipe(b);
 	free(b->ptr);
-	buf_init(b, b->max_bytes);
+	*b = (struct buf){.max_bytes = b->max_bytes, .secret = b->secret};
 }
 
 void buf_reset(struct buf *b)
 {
+	if (b->secret && b->ptr)
+		explicit_bzero(b->ptr, b->len);
 	b->len = 0;
 	b->overflow = false;
+}
+
+static void buf_resize(struct buf *b, size_t size)
+{
+	uint8_t *old = b->ptr;
+
+	if (b->secret && old) {
+		b->ptr = mem_alloc(size);
+		memcpy(b->ptr, old, b->len);
+		explicit_bzero(old, b->size);
+		free(old);
+	} else {
+		b->ptr = mem_realloc(old, size);
+	}
+	b->size = size;
 }
 
 uint8_t *buf_reserve(struct buf *b, size_t bytes)
@@ -39,8 +68,7 @@ uint8_t *buf_reserve(struct buf *b, size_t bytes)
 			size = BUF_FIRST_BYTES;
 		if (size < want)
 			size = want;
-		b->ptr = mem_realloc(b->ptr, size);
-		b->size = size;
+		buf_resize(b, size);
 	}
 	if (!b->ptr) /* zero bytes asked of an empty buffer */
 		b->ptr = mem_alloc(b->size = 1);
@@ -107,12 +135,14 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 
 void buf_drop(struct buf *b, size_t n)
 {
-	if (n >= b->len) {
-		b->len = 0;
+	if (n > b->len)
+		n = b->len;
+	if (n == 0)
 		return;
-	}
 	memmove(b->ptr, b->ptr + n, b->len - n);
 	b->len -= n;
+	if (b->secret)
+		explicit_bzero(b->ptr + b->len, n);
 }
 
 static void buf_add_le(struct buf *b, uint64_t n, size_t bytes)
@@ -144,8 +174,7 @@ const char *buf_cstr(struct buf *b)
 	if (b->overflow)
 		return "";
 	if (b->len == b->size) { /* room for the NUL, which the ceiling does not count */
-		b->ptr = mem_realloc(b->ptr, b->len + 1);
-		b->size = b->len + 1;
+		buf_resize(b, b->len + 1);
 	}
 	b->ptr[b->len] = '\0';
 	return (const char *)b->ptr;

@@ -11,9 +11,12 @@ struct buf {
 	size_t size;      /* bytes allocated */
 	size_t max_bytes; /* ceiling */
 	bool overflow;    /* a write did not fit; all later writes are dropped too */
+	bool secret;      /* nothing of it stays behind in memory that it leaves: when it grows, drops bytes, is reset or cleared */
 };
 
 void buf_init(struct buf *b, size_t max_bytes);
+/* for what may hold passwords */
+void buf_init_secret(struct buf *b, size_t max_bytes);
 /* frees the memory; the ceiling stays and the buffer can be used again */
 void buf_clear(struct buf *b);
 /* len = 0, overflow = false; keeps the memory */

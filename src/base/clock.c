@@ -15,5 +15,7 @@ int64_t clock_wall_ms(void)
 	struct timespec ts;
 
 	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	if (ts.tv_sec < 0) /* a clock that far off is wrong anyway, and no reason to stop working */
+		return 0;
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }

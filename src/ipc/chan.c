@@ -43,7 +43,7 @@ struct chan {
 	int fd;
 	enum role_id self, peer;
 	uint32_t peer_worker;
-	bool paused, secret_out;
+	bool paused;
 	bool dispatching, dead; /* dead: freed by its owner inside a callback */
 	unsigned busy;          /* calls on the stack that still need the memory */
 	char *why;              /* set: the peer is gone, on_gone is under way */
@@ -90,8 +90,6 @@ static void chan_shut(struct chan *c)
 		chan_drop_fds(c);
 	chan_close_fds(c->in_fds, c->in_fd_count);
 	c->in_fd_count = 0;
-	if (c->secret_out)
-		explicit_bzero(c->out.ptr, c->out.len);
 	buf_clear(&c->out);
 	c->out_at = 0;
 }
@@ -152,23 +150,15 @@ void chan_free(struct chan **c)
 
 static void chan_sent(struct chan *c, size_t n)
 {
-	size_t old;
-
 	c->out_at += n;
 	c->out_pos += n;
 	if (c->out_at == c->out.len) {
-		if (c->secret_out)
-			explicit_bzero(c->out.ptr, c->out.len);
-		c->secret_out = false;
 		c->out_at = 0;
 		buf_reset(&c->out);
 		if (c->out.size > CHAN_READ_BYTES)
 			buf_clear(&c->out);
 	} else if (c->out_at > CHAN_COMPACT_BYTES && c->out_at >= c->out.len / 2) {
-		old = c->out.len;
 		buf_drop(&c->out, c->out_at);
-		if (c->secret_out)
-			explicit_bzero(c->out.ptr + c->out.len, old - c->out.len);
 		c->out_at = 0;
 	}
 }
@@ -259,7 +249,6 @@ void chan_send(struct chan *c, enum msg_type type, const void *msg)
 	}
 	if (msg_fd_count(type) > 0 && !chan_queue_fds(c, type, msg, at))
 		return;
-	c->secret_out |= msg_is_secret(type);
 	msg_encode(&c->out, type, msg);
 	if (chan_unsent_bytes(c) > LIMIT_CHANNEL_OUT_BYTES)
 		chan_fail(c, "does not read: %zu bytes unsent", chan_unsent_bytes(c));
@@ -347,8 +336,6 @@ static void chan_take_frame(struct chan *c, const struct chan_head *head, uint8_
 		memmove(c->in_fds, c->in_fds + head->fd_count, c->in_fd_count * sizeof(int));
 		chan_deliver(c, head->type, &msg);
 	}
-	if (msg_is_secret(head->type))
-		explicit_bzero(frame, head->frame_bytes);
 }
 
 static void chan_dispatch(struct chan *c)
@@ -453,6 +440,15 @@ static void chan_set_socket(int fd)
 		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 }
 
+/* the two may say to each other what must not stay in memory */
+static bool chan_is_secret(enum role_id a, enum role_id b)
+{
+	for (int type = 0; type < MSG_COUNT; type++)
+		if (msg_is_secret((enum msg_type)type) && (msg_allowed((enum msg_type)type, a, b) || msg_allowed((enum msg_type)type, b, a)))
+			return true;
+	return false;
+}
+
 struct chan *chan_new(struct loop *loop, int fd, enum role_id self, enum role_id peer, uint32_t peer_worker, const struct chan_ops *ops, void *owner)
 {
 	struct chan *c = mem_zalloc(sizeof(*c));
@@ -463,6 +459,7 @@ struct chan *chan_new(struct loop *loop, int fd, enum role_id self, enum role_id
 	c->fds_tail = &c->fds_first;
 	buf_init(&c->in, LIMIT_FRAME_BYTES + 2 * CHAN_READ_BYTES);
 	buf_init(&c->out, 2 * (size_t)LIMIT_CHANNEL_OUT_BYTES + LIMIT_FRAME_BYTES + 2 * CHAN_COMPACT_BYTES);
+	c->in.secret = c->out.secret = chan_is_secret(self, peer);
 	chan_set_socket(fd);
 	event_assign(&c->readable, loop_base(loop), fd, EV_READ | EV_PERSIST, chan_on_readable, c);
 	event_assign(&c->writable, loop_base(loop), fd, EV_WRITE | EV_PERSIST, chan_on_writable, c);

@@ -13,9 +13,10 @@
 #include "base/mem.h"
 
 enum {
-	STREAM_SCRATCH_BYTES = 64 << 10,
+	STREAM_SCRATCH_BYTES = 16 << 10,
 	STREAM_READ_FIRST_BYTES = 4 << 10, /* offered to one read; doubles while the owner takes all, so that what must be kept stays small */
-	STREAM_TURN_BYTES = 256 << 10,     /* each way, before other connections get their turn */
+	STREAM_TURN_BYTES = 256 << 10,     /* out, before other connections get their turn */
+	STREAM_TURN_READ_BYTES = 16 << 10, /* in: five hundred commands, each with its reply, are a few ms */
 	STREAM_PASSES = 8,
 	STREAM_FIN_WAIT_MS = 1000,
 	TLS_RECORD_HANDSHAKE = 0x16,
@@ -386,6 +387,7 @@ static bool stream_take(struct stream *s, struct stream_budget *left)
 		s->read_bytes *= 2;
 	stream_scratch_busy = true;
 	more = stream_offer(s, span_of(stream_scratch, n));
+	explicit_bzero(stream_scratch, n); /* somebody may have said a password */
 	stream_scratch_busy = false;
 	return more;
 }
@@ -435,7 +437,7 @@ static bool stream_wants_bytes(const struct stream *s)
 /* not called in STREAM_DONE */
 static void stream_work(struct stream *s)
 {
-	struct stream_budget left = {STREAM_TURN_BYTES, STREAM_TURN_BYTES};
+	struct stream_budget left = {STREAM_TURN_READ_BYTES, STREAM_TURN_BYTES};
 	int passes = STREAM_PASSES;
 
 	if (s->busy) {

@@ -41,13 +41,6 @@ static void text_copy(char *to, size_t size, struct span s)
 	to[len] = '\0';
 }
 
-static void secret_clear(struct buf *b)
-{
-	if (b->ptr)
-		explicit_bzero(b->ptr, b->size);
-	buf_clear(b);
-}
-
 /* ---- coming and going */
 
 static void queue_remove(struct auth *a, const struct signin *s)
@@ -73,7 +66,7 @@ static void signin_free(struct signin *s)
 	if (s->timed)
 		loop_timer_clear(&s->timer);
 	auth_sasl_free(&s->sasl);
-	secret_clear(&s->response);
+	buf_clear(&s->response);
 	buf_clear(&s->final);
 	free(s->name);
 	free(s);
@@ -89,7 +82,7 @@ static struct signin *signin_new(struct auth_peer *p, const struct msg_auth_star
 
 	*s = (struct signin){.auth = a, .peer = p, .session = m->session, .ask = m->ask, .tls = m->tls, .started_ms = clock_mono_ms()};
 	s->step_ms = s->started_ms;
-	buf_init(&s->response, LIMIT_SASL_BYTES);
+	buf_init_secret(&s->response, LIMIT_SASL_BYTES);
 	buf_init(&s->final, LIMIT_SASL_BYTES);
 	text_copy(s->address_text, sizeof(s->address_text), m->peer);
 	text_copy(s->service, sizeof(s->service), m->service);
@@ -189,7 +182,7 @@ static void signin_fail(struct signin *s, enum cause_id cause, const char *note)
 	signin_log(s, note);
 	delay = signin_delay_ms(s, failures);
 	auth_sasl_free(&s->sasl);
-	secret_clear(&s->response);
+	buf_clear(&s->response);
 	if (s->step_ms + delay <= now) {
 		signin_answer_fail(s);
 		return;
@@ -459,9 +452,9 @@ void auth_signin_hash(void *arg, mono_ms now)
 
 		queue_remove(a, s);
 		s->state = SIGNIN_CLIENT;
-		buf_init(&s->response, LIMIT_SASL_BYTES);
+		buf_init_secret(&s->response, LIMIT_SASL_BYTES);
 		signin_work(s, true, buf_span(&response));
-		secret_clear(&response);
+		buf_clear(&response);
 	}
 	if (a->queued)
 		loop_timer_at(&a->hash_timer, now);

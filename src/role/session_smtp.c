@@ -11,7 +11,11 @@
 #include "role/trace.h"
 #include "role/worker.h"
 
-enum { SMTP_RCPT_BLOCK_BYTES = 32 << 20, SMTP_SENTENCE_BYTES = 256 };
+enum {
+	SMTP_RCPT_BLOCK_BYTES = 32 << 20,
+	SMTP_SENTENCE_BYTES = 256,
+	SMTP_REFUSALS_LOGGED = 100, /* of a session, one by one; more are a flood, and only counted */
+};
 
 struct smtp_session {
 	struct smtp_in *in;
@@ -268,6 +272,8 @@ static void smtp_log_refusals(struct session *s)
 
 	while (smtp_in_event(s->smtp->in, &e)) {
 		s->smtp->refused++;
+		if (s->smtp->refused > SMTP_REFUSALS_LOGGED && e.code != 421) /* 421: what ended it is always said */
+			continue;
 		if (!log_begin(LOG_LEVEL_INFO, "refused"))
 			continue;
 		log_str("session", s->ref);

@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "role/tls_memory.h"
 
 enum {
 	WORKER_ACCEPTS_A_TURN = 64,    /* so that a flood of connections does not starve the sessions there are */
@@ -107,7 +108,7 @@ static void worker_on_accept_again(void *arg, mono_ms now);
 enum rc worker_open(struct role *r, struct err *err)
 {
 	struct worker *w = mem_zalloc(sizeof(*w));
-	enum rc rc;
+	enum rc rc = r->id == ROLE_USER ? tls_memory_wipe(err) : RC_OK; /* nobody tells an mx a password */
 
 	*w = (struct worker){.role = r, .loop = r->loop, .conf = r->conf};
 	r->own = w;
@@ -123,8 +124,7 @@ enum rc worker_open(struct role *r, struct err *err)
 		worker_smtp_rules(r->conf, l->conf, &l->smtp);
 		worker_pop3_rules(r->conf, l->conf, &l->pop3);
 	}
-	rc = tls_server_new(r->conf, worker_sign, w, &w->tls, err);
-	return rc;
+	return rc == RC_OK ? tls_server_new(r->conf, worker_sign, w, &w->tls, err) : rc;
 }
 
 static uint32_t worker_share(const struct worker *w, uint32_t total)

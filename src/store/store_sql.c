@@ -188,7 +188,7 @@ static enum rc sql_migrate_once(struct sql *q, bool *done_out, struct err *err)
 	return sql_commit(q, err);
 }
 
-static enum rc sql_migrate(struct sql *q, struct err *err)
+static enum rc sql_migrate(struct sql *q, bool create, struct err *err)
 {
 	const struct sql_schema *schema = q->schema;
 	bool done = false;
@@ -198,6 +198,9 @@ static enum rc sql_migrate(struct sql *q, struct err *err)
 	if (rc == RC_OK && (at < 0 || at > schema->version))
 		return err_set(err, RC_BAD, "%s: its schema has number %lld, this program knows only up to %d: it was written by a newer mailroom; use that one",
 			q->path, (long long)at, schema->version);
+	/* What a broken disk may leave of a database is an empty file. Made new it would know nobody, and good mail would be refused for good. */
+	if (rc == RC_OK && at == 0 && !create)
+		return err_set(err, RC_BAD, "%s: it is empty; the %s it held has to be restored from a backup", q->path, schema->what);
 	if (rc == RC_OK && at < schema->version && q->read_only)
 		return err_set(err, RC_BAD, "%s: its schema has number %lld, this program needs %d: start the server once, it brings the %s up to date",
 			q->path, (long long)at, schema->version, schema->what);
@@ -323,7 +326,7 @@ enum rc sql_open(struct sql *q, const char *dir, const char *name, unsigned flag
 	if (rc == RC_OK && flags & SQL_OPEN_SERVE)
 		rc = sql_settle_log(q, err);
 	if (rc == RC_OK)
-		rc = sql_migrate(q, err);
+		rc = sql_migrate(q, flags & SQL_OPEN_CREATE, err);
 	if (rc != RC_OK)
 		sql_close(q);
 	return rc;

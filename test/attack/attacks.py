@@ -20,8 +20,7 @@ def main():
     p.add_argument('--only', help='cases whose line matches this expression')
     p.add_argument('--verbose', action='store_true', help='with tracebacks')
     args = p.parse_args()
-    if args.mailroom:
-        os.environ['MAILROOM'] = os.path.abspath(args.mailroom)
+    lib.prepare(args.mailroom)
     import rows_smtp, rows_limits, rows_auth, rows_system  # noqa: E401, F401
     lib.CASES.sort(key=lambda c: c[0])
     passed, failed = lib.run_cases(args.quick, args.only, args.verbose)

@@ -165,10 +165,10 @@ def three_failures(m, way):
             assert slug(w.line() if way.startswith('pop3') else w.reply()) == 'auth-bad-credentials'
             w.send('AUTH PLAIN %s\r\n' % plain(ALICE, 'wrong'))
         text = w.until_closed()
-        assert 'auth-bad-credentials' in text, text
+        assert slug(text) in ('auth-bad-credentials', 'auth-rate-limited'), text
 
 
-@case(19, 'a flood of sign-ins stalls neither mail nor people who were in before', system=None)
+@case(19, 'a flood of sign-ins stalls neither mail nor people who were in before', system=None, long=True)
 def hash_flood():
     conf = 'auth {\n\tfailure-delay = 0s\n\tfailures-per-address = 1000000\n\tfailures-per-account = 1000000\n}\n'
     with mailroom.System(conf) as m:

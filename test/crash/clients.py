@@ -158,6 +158,7 @@ class Post:
                 return False
             if not changed and self.rng.random() < self.other_bytes:
                 changed, text = True, make_text(mid, size, 'X-Again: %d\r\n' % self.rng.randrange(1 << 30))
+            self.rig.mind()
             self.ledger.repeat(mid, changed)
             time.sleep(0.01)
         self.ledger.ack(mid)
@@ -219,6 +220,7 @@ def read_mail(rig, ledger, address, most=50, keep=0, tries=1, give_up=None):
             pass
         if give_up and give_up():
             break
+        rig.mind()
         time.sleep(0.02)
     return False
 

@@ -21,7 +21,8 @@ class Load:
     """senders and readers beside the rounds"""
 
     def __init__(self, rig, rng, senders=5, rest_s=0.03):
-        self.senders = [Sender(rig, rig.ledger, rng.randrange(1 << 30), '%s.s%d' % (rig.prefix, i), rig.login('bob') if i == 0 else None, rest_s) for i in range(senders)]
+        rig.loads += 1
+        self.senders = [Sender(rig, rig.ledger, rng.randrange(1 << 30), '%s.%d.s%d' % (rig.prefix, rig.loads, i), rig.login('bob') if i == 0 else None, rest_s) for i in range(senders)]
         self.readers = [Reader(rig, rig.ledger, 'dave@mailroom.test', 0.2)]
 
     def __enter__(self):
@@ -199,7 +200,7 @@ def run_stop(ctx, rounds):
     rng, problems = ctx.rng(), []
     seconds = 3.0 if rounds >= 10 else 0.7
     with Rig(prefix='stop') as rig:
-        with Load(rig, rng, rest_s=0.05) as load:
+        with Load(rig, rng, rest_s=0.05):
             cases = [(role, last) for last in (signal.SIGCONT, signal.SIGKILL) for role in ('store', 'mx', 'user', 'auth', 'keys')]
             cases.append(('parent', signal.SIGCONT))
             for role, last in cases[:max(rounds, 3)] if rounds >= 10 else rng.sample(cases, max(1, rounds)):
@@ -209,6 +210,5 @@ def run_stop(ctx, rounds):
                 time.sleep(seconds)
                 end(pid, last)
                 ctx.round(rig.back(what, problems))
-                del load.senders[len(load.senders):]
         judge(rig, problems, 'stop')
         return ctx.close(rig, 'stop', len(cases) if rounds >= 10 else rounds, problems, '%.1f s each' % seconds)

@@ -15,6 +15,7 @@ class Ledger:
         self.acked = set()                   # Message-IDs that got their 250
         self.loose = set()                   # repeated with other bytes
         self.gone, self.perhaps = set(), set()  # copies whose deletion was promised; asked for without an answer
+        self.loose_repeats = False           # any repeat may be a second copy
         self.permanent = []
         self.temporary = collections.Counter()
         self.repeats = 0
@@ -30,7 +31,7 @@ class Ledger:
     def repeat(self, mid, other_bytes=False):
         with self.lock:
             self.repeats += 1
-            if other_bytes:
+            if other_bytes or self.loose_repeats:
                 self.loose.add(mid)
 
     def refuse(self, code, words):

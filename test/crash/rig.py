@@ -25,7 +25,9 @@ class Rig(mailroom.System):
         self.prefix = prefix
         self.ledger = Ledger()
         self.slowest_s = 0.0
-        self.probes = 0
+        self.probes = self.loads = 0
+        self.supervised = False   # a parent that ends by itself is started again
+        self.parent_ends = []
         super().__init__(CONF + 'workers {\n\tmx = %d\n\tuser = %d\n}\n' % (workers, workers), accounts=accounts, start=start, listener='connections-per-address = 1000\n')
 
     def write_conf(self, extra=''):
@@ -75,6 +77,7 @@ class Rig(mailroom.System):
                 self.ledger.refuse(e.code, e.words)
             except (OSError, ValueError):
                 pass
+            self.mind()
             time.sleep(0.01)
         return None
 
@@ -98,6 +101,13 @@ class Rig(mailroom.System):
                     pass
             time.sleep(0.005)
         raise RuntimeError('there is no %s process\n%s' % (role, self.log()[-3000:]))
+
+    def mind(self):
+        """what a supervisor does: called by clients that get no answer"""
+        if self.supervised and self.process and self.process.poll() is not None:
+            self.parent_ends.append(self.process.poll())
+            self.process = None
+            self.start()
 
     # ---- what is held
 

@@ -27,8 +27,9 @@ ALLOWED = {'password': (), 'hash': ('auth',), 'key': ('keys',), 'text': ('mx', '
 class Client:
     """one connection that signs in and stays"""
 
-    def __init__(self, system, protocol, tls, version=None):
-        self.system, self.protocol = system, protocol
+    def __init__(self, system, protocol, tls, version=None, pieces=1):
+        """pieces: in how many its lines come"""
+        self.system, self.protocol, self.pieces = system, protocol, pieces
         name = {('smtp', 'tls'): 'submissions', ('smtp', 'starttls'): 'submission', ('smtp', 'clear'): 'submission', ('pop3', 'tls'): 'pop3s',
                 ('pop3', 'starttls'): 'pop3', ('pop3', 'clear'): 'pop3'}[protocol, tls]
         self.sock = socket.create_connection(('127.0.0.1', system.port[name]), timeout=60)
@@ -66,8 +67,16 @@ class Client:
             line = self.line()
         return line
 
+    def send(self, text):
+        data = text.encode() + b'\r\n'
+        step = len(data) // self.pieces + 1
+        for at in range(0, len(data), step):
+            if at:
+                time.sleep(0.01)
+            self.sock.sendall(data[at:at + step])
+
     def ask(self, text):
-        self.sock.sendall(text.encode() + b'\r\n')
+        self.send(text)
         return self.reply()
 
     def expect(self, line, ok):
@@ -249,7 +258,7 @@ def sign_ins(system, scan):
         password, mistake = plant.token('PW%d' % n), plant.token('NO%d' % n)
         words = '%s %s %s%s' % (protocol, how, tls, ' 1.2' if version else '')
         name = system.account('person%d' % n, password=password)
-        c = Client(system, protocol, tls, version)
+        c = Client(system, protocol, tls, version, pieces=5)
         c.sign_in(how, name, mistake, ok=False)
         scan.password(mistake, words + ', wrong')
         c.close()
@@ -258,6 +267,25 @@ def sign_ins(system, scan):
         scan.password(password, words)
         held.append(c)
     return held
+
+
+def crowd(system, scan):
+    """many at the same moment: frames and lines then meet in the buffers, which grow"""
+    clients = []
+    for n, (protocol, how, tls, version) in enumerate(WAYS * 2):
+        if how in ('pass', 'plain'):
+            password = plant.token('CROWD%d' % n) + 'x' * (n * 10)
+            clients.append((Client(system, protocol, tls, version), 'crowd%d@mailroom.test' % n, password, how))
+            for form in forms(password[:40]):
+                scan.needles[form] = ('password', 'crowd: %s %s %s' % (protocol, how, tls))
+    for c, name, password, how in clients:
+        if how == 'pass':
+            c.ask('USER ' + name)
+    for c, name, password, how in clients:
+        c.send('PASS ' + password if how == 'pass' else 'AUTH PLAIN ' + base64.b64encode(('\0%s\0%s' % (name, password)).encode()).decode())
+    for c, *_ in clients:
+        c.reply()
+    return [c for c, *_ in clients]
 
 
 def mail(system, needles):
@@ -286,11 +314,13 @@ def main():
     with open_system() as system:
         scan = Scan(system, args.verbose)
         held = sign_ins(system, scan)
+        held += crowd(system, scan)
+        scan.look('%d connections, right after a crowd signed in' % len(held))
         mail(system, scan.needles)
         scan.needles.update({data: ('key', name) for name, data in plant.key_needles(system.home).items()})
         scan.needles.update({data: ('hash', name) for name, data in plant.hash_needles(system.home).items() if name.endswith(('alice', 'person0', 'person19'))})
         time.sleep(1)
-        scan.look('%d people signed in, connections open' % len(held))
+        scan.look('and after some mail')
         for c in held:
             c.close()
         time.sleep(1)

@@ -22,9 +22,9 @@ struct pop3_in *pop3_in_new(const struct pop3_rules *rules, struct span ref, enu
 	p->ref_bytes = ref.len;
 	if (ref.len)
 		memcpy(p->ref, ref.ptr, ref.len);
-	buf_init(&p->line, LIMIT_SMTP_AUTH_LINE_BYTES);
+	buf_init_secret(&p->line, LIMIT_SMTP_AUTH_LINE_BYTES);
 	buf_init(&p->out, LIMIT_POP3_OUT_BYTES);
-	buf_init(&p->sasl, LIMIT_SASL_BYTES);
+	buf_init_secret(&p->sasl, LIMIT_SASL_BYTES);
 	if (refuse != CAUSE_NONE) {
 		pop3_refuse(p, refuse, NULL);
 		pop3_end(p);

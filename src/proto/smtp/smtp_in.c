@@ -21,10 +21,10 @@ struct smtp_in *smtp_in_new(const struct smtp_rules *rules, struct span ref, enu
 	s->slots_end = &s->slots;
 	/* one answer can let the replies of all open RCPTs go, so there is room for these beyond the ceiling where feed stops */
 	buf_init(&s->out, LIMIT_SMTP_OUT_BYTES + (64 << 10) + (size_t)rules->rcpt_open_max * 4 * LIMIT_SMTP_REPLY_LINE_BYTES);
-	buf_init(&s->line, LIMIT_SMTP_AUTH_LINE_BYTES + 2);
+	buf_init_secret(&s->line, LIMIT_SMTP_AUTH_LINE_BYTES + 2);
 	buf_init(&s->helo, LIMIT_HELO_BYTES);
 	buf_init(&s->account, LIMIT_LOGIN_BYTES);
-	buf_init(&s->sasl, LIMIT_SASL_BYTES);
+	buf_init_secret(&s->sasl, LIMIT_SASL_BYTES);
 	buf_init(&s->events, SMTP_EVENTS_BYTES);
 	arena_init(&s->scratch, SMTP_SCRATCH_BYTES);
 	arena_init(&s->envelope, SMTP_ENVELOPE_BYTES + (size_t)rules->rcpt_max * SMTP_ENVELOPE_RCPT_BYTES);

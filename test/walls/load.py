@@ -1,0 +1,144 @@
+"""A bit of everything that roles do, for syscalls.py: all protocols and mechanisms, small and large mail, mail read and deleted, accounts changed, floods, reloads,
+roles that die, a log that is moved into the database, a client that does not read, and the end."""
+import os
+import signal
+import smtplib
+import socket
+import sqlite3
+import time
+
+import memory
+import plant
+from plant import mailroom
+
+
+def sign_ins(system):
+    for n, (protocol, how, tls, version) in enumerate(memory.WAYS):
+        name = system.account('person%d' % n)
+        for password, ok in (('wrong', False), (system.password[name], True)):
+            c = memory.Client(system, protocol, tls, version)
+            c.sign_in(how, name, password, ok=ok)
+            c.close()
+
+
+def read_mail(system, name, delete=False):
+    c = memory.Client(system, 'pop3', 'tls')
+    c.sign_in('pass', name, system.password[name])
+    count = int(c.ask('STAT').split()[1])
+    for n in range(1, count + 1):
+        c.send('RETR %d' % n)
+        while c.line() != '.':
+            pass
+        if delete:
+            c.ask('DELE %d' % n)
+    c.ask('QUIT')
+    c.sock.close()
+
+
+def mail(system):
+    for size in (0, 5000, 70000, 300000, 1400000, 4000000):
+        plant.deliver(system, 'sender@plant.test', 'alice@mailroom.test', plant.message('load', 'load', size))
+    plant.deliver(system, 'sender@plant.test', 'bob@mailroom.test', plant.message('load', 'load', 2000000))
+    with smtplib.SMTP('127.0.0.1', system.port['mx'], timeout=60) as s:
+        s.starttls(context=plant.NO_CHECK)
+        s.sendmail('sender@plant.test', ['alice+%d@mailroom.test' % n for n in range(200)], plant.message('load', 'load'))
+    c = memory.Client(system, 'smtp', 'tls')
+    c.sign_in('plain', 'alice@mailroom.test', system.password['alice@mailroom.test'])
+    c.ask('MAIL FROM:<alice@mailroom.test>')
+    c.ask('RCPT TO:<bob@mailroom.test>')
+    c.ask('DATA')
+    c.send(plant.message('load', 'load', 3000000) + '.')
+    c.reply()
+    for to in ('bob@mailroom.test', 'nobody@mailroom.test', 'somebody@elsewhere.test'):
+        c.ask('MAIL FROM:<alice@mailroom.test>')
+        c.ask('RCPT TO:<%s>' % to)
+        if c.ask('DATA').startswith('354'):
+            c.ask('Subject: x\r\n\r\nx\r\n.')
+        c.ask('RSET')
+    c.close()
+
+
+def broken_off(system):
+    """clients that leave inside a large message, inside a handshake, or that do not read what they asked for"""
+    w = mailroom.Wire(system.port['mx'])
+    for line in ('EHLO x', 'MAIL FROM:<a@b.test>', 'RCPT TO:<alice@mailroom.test>', 'DATA'):
+        w.ask(line)
+    w.send(('x' * 70 + '\r\n') * 5000)
+    w.close()
+    with socket.create_connection(('127.0.0.1', system.port['pop3s'])) as s:
+        s.sendall(b'\x16\x03\x01')
+    c = memory.Client(system, 'pop3', 'starttls')
+    c.sign_in('pass', 'alice@mailroom.test', system.password['alice@mailroom.test'])
+    c.sock.sendall(b''.join(b'RETR 6\r\n' for _ in range(8)))
+    time.sleep(1)
+    c.sock.close()
+    many = [socket.create_connection(('127.0.0.1', system.port['mx'])) for _ in range(60)]
+    for s in many:
+        s.recv(100)
+        s.close()
+
+
+def much_mail(system):
+    """past the size at which the write-ahead log is moved into the database"""
+    for _ in range(30):
+        plant.deliver(system, 'sender@plant.test', 'bob@mailroom.test', plant.message('load', 'load', 900000))
+
+
+def locked(system):
+    """the command line has the database for a moment"""
+    db = sqlite3.connect(os.path.join(system.home, 'store', 'mail.db'), isolation_level=None)
+    c = memory.Client(system, 'smtp', 'tls')
+    c.sign_in('plain', 'alice@mailroom.test', system.password['alice@mailroom.test'])
+    for line in ('MAIL FROM:<alice@mailroom.test>', 'RCPT TO:<bob@mailroom.test>', 'DATA'):
+        c.ask(line)
+    db.execute('BEGIN IMMEDIATE')
+    c.send('Subject: locked\r\n\r\nx\r\n.')
+    time.sleep(0.2)
+    db.execute('ROLLBACK')
+    db.close()
+    if not c.reply().startswith('250'):
+        raise RuntimeError('refused while the database was locked')
+    c.close()
+
+
+def administer(system):
+    system.run('account', 'disable', 'person0@mailroom.test')
+    system.run('alias', 'add', 'all@mailroom.test', 'alice@mailroom.test', 'bob@mailroom.test', check=False)
+    system.run('queue', 'list')
+    system.run('account', 'quota', 'person1@mailroom.test', '1MB', check=False)
+    system.run('account', 'remove', 'person2@mailroom.test', check=False)
+    time.sleep(1.5)
+
+
+def die(system):
+    """each role once; the others go on with its successor"""
+    for role in ('store', 'auth', 'keys', 'mx', 'user'):
+        mark = system.log_size()
+        os.kill(system.pid_of(role)[0], signal.SIGKILL)
+        system.wait_log('event=role-ready .*started=%s' % role, since=mark, timeout=60)
+        time.sleep(0.3)
+        plant.deliver(system, 'sender@plant.test', 'alice@mailroom.test', plant.message('load', 'load'))
+        read_mail(system, 'bob@mailroom.test')
+
+
+def reload(system):
+    mark = system.log_size()
+    system.process.send_signal(signal.SIGHUP)
+    system.wait_log('event=role-ready', since=mark, count=4, timeout=60)
+    plant.deliver(system, 'sender@plant.test', 'alice@mailroom.test', plant.message('load', 'load'))
+
+
+def everything():
+    with memory.open_system() as system:
+        system.account('bob')
+        for step in (sign_ins, mail, broken_off, much_mail, locked, administer, reload, die):
+            t = time.monotonic()
+            step(system)
+            print('   %s: %.0f s' % (step.__name__, time.monotonic() - t), flush=True)
+        for name in ('alice@mailroom.test', 'bob@mailroom.test'):
+            read_mail(system, name, delete=True)
+        time.sleep(1)
+        if system.stop() != 0:
+            raise RuntimeError('the server did not end well:\n' + system.log()[-2000:])
+        system.start()
+        read_mail(system, 'alice@mailroom.test')
