@@ -2,7 +2,7 @@
 BUILD ?= build
 PYTHON = /usr/bin/python3
 
-.PHONY: all run demo test crash sim fuzz bench install clean deps deps-try deps-test help docs
+.PHONY: all run demo test crash sim attack walls fuzz bench install clean deps deps-try deps-test help docs
 
 # the program alone; tests, fuzzers and benchmarks have build directories of their own
 all: $(BUILD)/build.ninja
@@ -13,8 +13,10 @@ help:
 	@echo "make run      build, and serve a development home on loopback, with things to try"
 	@echo "make demo     the same story played by real clients, then it ends"
 	@echo "make test     every test: unit, flow, fuzz smoke, crash, end to end (ASan + UBSan)"
-	@echo "make crash    kill -9 under load: every message that got its 250 is held   (ROUNDS=50)"
+	@echo "make crash    kill -9, failing calls, full disk ...: every message that got its 250 is held once   (ROUNDS=2000)"
 	@echo "make sim      the whole mail path on one thread, driven by seeds: disk, network, clock (SEEDS=10000)"
+	@echo "make walls    taken-over workers, system calls and memory of every role             (SEEDS=200)"
+	@echo "make attack   the known attacks and twenty kinds of flood on a running server"
 	@echo "make fuzz     libFuzzer over every parser and engine                        (SECONDS_EACH=60)"
 	@echo "make bench    beside Postfix and smtp-sink from Debian's package, in one run"
 	@echo "make docs     man page of the settings, sample configuration, table of messages"
@@ -43,12 +45,20 @@ test: deps-test
 	@$(PYTHON) tools/run-tests.py
 
 crash: deps-test all
-	@$(PYTHON) test/crash/crash.py --mailroom $(BUILD)/src/cli/mailroom --rounds $(or $(ROUNDS),50)
+	@$(PYTHON) test/crash/crash.py --mailroom $(BUILD)/src/cli/mailroom --selftest
+	@$(PYTHON) test/crash/crash.py --mailroom $(BUILD)/src/cli/mailroom --rounds $(or $(ROUNDS),2000)
 
 sim: deps
 	@[ -f build-bench/build.ninja ] || meson setup build-bench --buildtype=release >/dev/null
 	@ninja -C build-bench --quiet test/sim/sim
 	@build-bench/test/sim/sim --seeds 1-$(or $(SEEDS),10000)
+
+attack: deps-test all
+	@status=0; $(PYTHON) test/attack/attacks.py --mailroom $(BUILD)/src/cli/mailroom || status=1; \
+	$(PYTHON) test/attack/floods.py --mailroom $(BUILD)/src/cli/mailroom || status=1; exit $$status
+
+walls: deps-test all
+	@$(PYTHON) test/walls/walls.py --build $(BUILD) --seeds $(or $(SEEDS),200)
 
 fuzz: deps-test
 	@tools/fuzz.sh $(or $(SECONDS_EACH),60)

@@ -81,12 +81,31 @@ def fresh():
     return counted(result, r'(\d+) passed', r'(\d+) (?:failed|error)')
 
 
+def attack():
+    ok = bad = 0
+    for script in ('attacks.py', 'floods.py'):
+        result = run([PYTHON, 'test/attack/' + script, '--mailroom', SANITIZED, '--quick'])
+        a, b = counted(result, r'(?m)^(\d+) passed', r'(?m)^\d+ passed, (\d+) failed')
+        ok, bad = ok + a, bad + b
+    return ok, bad
+
+
+def walls():
+    """hostile workers on the sanitized build; memory and system calls on a plain one, as a sanitizer's runtime has its own of both"""
+    if build('build-clang', cc='clang')[1]:
+        return 0, 1
+    result = run([PYTHON, 'test/walls/walls.py', '--build', 'build-clang', '--hostile-build', 'build-test', '--seeds', '20', '--quick'])
+    return counted((result[0], result[1].rstrip().splitlines()[-1]), r'(\d+) passed', r'\d+ passed, (\d+) failed')
+
+
 STEPS = {
     'build': lambda: build('build-test', '-Db_sanitize=address,undefined', '-Db_lundef=false', '--buildtype=debugoptimized'),
     'clang': lambda: build('build-clang', cc='clang'),
     'checks': checks,
     'unit': unit,
     'e2e': pytest,
+    'attack': attack,
+    'walls': walls,
     'crash': crash,
     'fresh': fresh,
 }

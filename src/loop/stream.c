@@ -13,10 +13,9 @@
 #include "base/mem.h"
 
 enum {
-	STREAM_SCRATCH_BYTES = 16 << 10,
+	STREAM_SCRATCH_BYTES = 64 << 10,
 	STREAM_READ_FIRST_BYTES = 4 << 10, /* offered to one read; doubles while the owner takes all, so that what must be kept stays small */
-	STREAM_TURN_BYTES = 256 << 10,     /* out, before other connections get their turn */
-	STREAM_TURN_READ_BYTES = 16 << 10, /* in: five hundred commands, each with its reply, are a few ms */
+	STREAM_TURN_BYTES = 256 << 10,     /* each way, before other connections get their turn */
 	STREAM_PASSES = 8,
 	STREAM_FIN_WAIT_MS = 1000,
 	TLS_RECORD_HANDSHAKE = 0x16,
@@ -323,6 +322,10 @@ static enum rc stream_write(struct stream *s, struct stream_budget *left)
 		if (rc)
 			return rc;
 		left->write -= n < left->write ? n : left->write;
+		/* Bytes that were answered are commands, and cost more than those of a message: a first read full of them is a turn */
+		s->read_bytes = STREAM_READ_FIRST_BYTES;
+		if (left->read < STREAM_TURN_BYTES)
+			left->read = 0;
 		s->blocked = false;
 		s->ops->on_sent(s->owner, n);
 		if (stream_over(s))
@@ -437,7 +440,7 @@ static bool stream_wants_bytes(const struct stream *s)
 /* not called in STREAM_DONE */
 static void stream_work(struct stream *s)
 {
-	struct stream_budget left = {STREAM_TURN_READ_BYTES, STREAM_TURN_BYTES};
+	struct stream_budget left = {STREAM_TURN_BYTES, STREAM_TURN_BYTES};
 	int passes = STREAM_PASSES;
 
 	if (s->busy) {

@@ -15,8 +15,9 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/num.h"
 
-enum { PARENT_CONF_MAX_BYTES = 4 << 20, PARENT_INSIST_MS = 1000, PARENT_STOP_MAX_MS = 30000, PARENT_PORTS_MS = 2000, PARENT_PORTS_STEP_US = 20000 };
+enum { PARENT_CONF_MAX_BYTES = 4 << 20, PARENT_INSIST_MS = 1000, PARENT_STOP_MAX_MS = 30000, PARENT_LEFTOVERS_MS = 2000, PARENT_LEFTOVERS_STEP_US = 20000 };
 
 static const int parent_signal_numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
 
@@ -40,21 +41,35 @@ static enum rc parent_conf_fd(const struct conf *conf, int *fd_out, struct err *
 	return RC_OK;
 }
 
+/* A parent that was killed while it started a role leaves a child that holds the lock until its exec: worth a wait, unless that parent lives. */
+static enum rc parent_flock(int fd, char pid_out[32])
+{
+	mono_ms end = clock_mono_ms() + PARENT_LEFTOVERS_MS;
+	uint64_t pid;
+	ssize_t n;
+
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		n = pread(fd, pid_out, 31, 0);
+		pid_out[n > 0 ? n : 0] = '\0';
+		pid_out[strcspn(pid_out, "\n")] = '\0';
+		if (num_parse(span_str(pid_out), INT32_MAX, &pid) != RC_OK || kill((pid_t)pid, 0) == 0 || errno != ESRCH || clock_mono_ms() >= end)
+			return RC_BUSY;
+		(void)usleep(PARENT_LEFTOVERS_STEP_US);
+	}
+	return RC_OK;
+}
+
 /* one server a home: a second one would fight over ports and mailboxes */
 static enum rc parent_lock(struct parent *p, struct err *err)
 {
 	char *path = mem_printf("%s/lock", p->conf->home), pid[32];
-	ssize_t n;
 	enum rc rc = RC_OK;
 
 	p->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (p->lock_fd < 0) {
 		rc = err_errno(err, RC_IO, "cannot open %s", path);
-	} else if (flock(p->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-		n = read(p->lock_fd, pid, sizeof(pid) - 1);
-		pid[n > 0 ? n : 0] = '\0';
-		rc = err_set(err, RC_BUSY, "mailroom is already serving %s (process %.*s); stop that one first, or choose another --home", p->conf->home,
-			     (int)strcspn(pid, "\n"), pid);
+	} else if (parent_flock(p->lock_fd, pid) != RC_OK) {
+		rc = err_set(err, RC_BUSY, "mailroom is already serving %s (process %s); stop that one first, or choose another --home", p->conf->home, pid);
 	} else if (ftruncate(p->lock_fd, 0) != 0 || dprintf(p->lock_fd, "%d\n", (int)getpid()) < 0) {
 		rc = err_errno(err, RC_IO, "cannot write %s", path);
 	}
@@ -301,11 +316,11 @@ static void parent_log_hook(void *arg)
 /* After a parent that was killed its roles still hold the ports for a moment, until they have seen that it is gone. */
 static enum rc parent_listen_first(struct parent *p, struct err *err)
 {
-	mono_ms end = clock_mono_ms() + PARENT_PORTS_MS;
+	mono_ms end = clock_mono_ms() + PARENT_LEFTOVERS_MS;
 	enum rc rc;
 
 	while ((rc = parent_listen_open(p, p->conf, err)) == RC_BUSY && clock_mono_ms() < end)
-		(void)usleep(PARENT_PORTS_STEP_US);
+		(void)usleep(PARENT_LEFTOVERS_STEP_US);
 	return rc;
 }
 

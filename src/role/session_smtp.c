@@ -14,6 +14,8 @@
 enum {
 	SMTP_RCPT_BLOCK_BYTES = 32 << 20,
 	SMTP_SENTENCE_BYTES = 256,
+	SMTP_QUESTIONS_MANY = 128,  /* open in a worker: a few ms of the store's time */
+	SMTP_RCPTS_SHARE = 32,
 	SMTP_REFUSALS_LOGGED = 100, /* of a session, one by one; more are a flood, and only counted */
 };
 
@@ -32,6 +34,16 @@ static bool smtp_is_submission(const struct session *s)
 
 /* ---- questions about recipients */
 
+/* Recipients in question at once are what makes a long list quick, and a burst of many connections long to wait behind: so while a worker has many
+ * questions open each session may add only a few. */
+static void smtp_share_rcpts(const struct session *s)
+{
+	struct worker *w = s->worker;
+	uint32_t few = w->conf->rcpt_open_max / SMTP_RCPTS_SHARE;
+
+	w->listeners[s->listener_index].smtp.rcpt_open_max = w->questions.count < SMTP_QUESTIONS_MANY ? w->conf->rcpt_open_max : few ? few : 1;
+}
+
 static void smtp_on_rcpt(struct session *s, uint32_t engine_ask, enum msg_type type, const union msg_any *msg)
 {
 	struct verdict v = {.cause = CAUSE_SERVER_TEMP_ERROR};
@@ -39,6 +51,7 @@ static void smtp_on_rcpt(struct session *s, uint32_t engine_ask, enum msg_type t
 	if (msg && type == MSG_RCPT_RESULT && msg->rcpt_result.cause < CAUSE_COUNT)
 		v = (struct verdict){.cause = (enum cause_id)msg->rcpt_result.cause, .tag = msg->rcpt_result.tag,
 			.facts = {.detail = msg->rcpt_result.detail, .limit = msg->rcpt_result.limit}};
+	smtp_share_rcpts(s);
 	smtp_in_answer(s->smtp->in, engine_ask, &v);
 }
 
@@ -58,6 +71,7 @@ static void smtp_ask_rcpt(struct session *s, const struct smtp_ask *ask)
 	m.address = buf_span(&to);
 	m.sender = buf_span(&from);
 	m.ask = worker_ask(s, ROLE_STORE, ask->id, smtp_on_rcpt);
+	smtp_share_rcpts(s);
 	chan_send(s->worker->store, MSG_RCPT_CHECK, &m);
 	buf_clear(&to);
 	buf_clear(&from);

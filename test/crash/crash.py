@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 # share of the rounds; the first ones give back what they do not need, and random takes the rest
 KINDS = ('repeat', 'clock', 'disk', 'stop', 'fail', 'turn', 'random')
-SHARES = {'repeat': 0.01, 'clock': 0.01, 'disk': 0.01, 'stop': 0.01, 'fail': 0.30, 'turn': 0.40, 'random': 1.0}
+SHARES = {'repeat': 0.01, 'clock': 0.01, 'disk': 0.01, 'stop': 0.01, 'fail': 0.45, 'turn': 0.40, 'random': 1.0}
 LEAST = {'repeat': 4, 'clock': 3, 'disk': 2, 'stop': 2, 'fail': 8, 'turn': 12, 'random': 10}
 
 
@@ -89,7 +89,7 @@ def main():
     for kind in [k for k in KINDS if k in kinds]:
         last = kind == [k for k in KINDS if k in kinds][-1]
         left = a.rounds - ctx.rounds
-        budget = left if last else min(left, max(LEAST[kind], int(a.rounds * SHARES[kind])))
+        budget = max(left, LEAST[kind]) if last else min(left, max(LEAST[kind], int(a.rounds * SHARES[kind])))
         try:
             table[kind](ctx, max(1, budget))
         except Exception as e:

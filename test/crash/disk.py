@@ -1,4 +1,5 @@
 """A disk that is full or turns read-only, and a clock that jumps."""
+import fcntl
 import mmap
 import os
 import re
@@ -11,6 +12,8 @@ import time
 from clients import Refused, Smtp, make_text, read_mail
 from kill import Load, judge
 from rig import Rig, end
+
+EXT4_IOC_SHUTDOWN = 0x8004587d
 
 
 def command(*args, check=True):
@@ -52,6 +55,15 @@ class Mounted:
 
     def remount(self, how):
         command('mount', '-o', 'remount,' + how, self.at)
+
+    def give_up(self):
+        """From now on every write fails. (The mount option abort will not do: a fdatasync that is under way meanwhile may report success for what is lost then.
+        The ioctl waits for those first.)"""
+        fd = os.open(self.at, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.ioctl(fd, EXT4_IOC_SHUTDOWN, struct.pack('I', 0))
+        finally:
+            os.close(fd)
 
     def unmount(self, within_s=5):
         end_at = time.monotonic() + within_s
@@ -125,11 +137,11 @@ def full(ctx, rig, disk, rng, problems, restart):
 
 
 def read_only(ctx, rig, disk, rng, problems):
-    """The file system gives up in operation (as ext4 does after an error of its disk); later the administrator has mounted it again."""
+    """The file system gives up in operation; then it is there for reading only; later the administrator lets it be written again."""
     what = 'disk read-only in operation'
     with Load(rig, rng, senders=3, rest_s=0.01):
         time.sleep(0.2)
-        disk.remount('abort')
+        disk.give_up()
         codes = refusals(rig, 5)
         disk.unmount()
         command('e2fsck', '-fy', disk.device, check=False)

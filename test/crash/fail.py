@@ -63,9 +63,8 @@ def run(ctx, rounds):
     rng, problems, hits = ctx.rng(), [], collections.Counter()
     before = ctx.rounds
     todo = cases()
-    most = max(1, rounds // len(todo)) if rounds >= len(todo) else 1  # places of a call
-    if rounds < len(todo):
-        rng.shuffle(todo)
+    most = 3 if rounds >= len(todo) else 1  # places of a call
+    rng.shuffle(todo)
     with Rig(workers=1, kill=False, prefix='fail') as rig:
         session = Session(rig, rng, 'fail')
         rig.supervised = True
@@ -73,14 +72,11 @@ def run(ctx, rounds):
         mark = time.monotonic()
         for case in todo:
             n = 1
-            for place in range(most + 2):
-                ctx.note = (case, n)
+            for place in range(most):
                 if ctx.rounds - before >= rounds or not one_case(ctx, rig, session, case, n, problems):
                     break
                 hits[case[0]] += 1
-                n += 1 if n < 4 else rng.randrange(2, 9)
-                if rounds < len(todo):
-                    break
+                n += rng.choice([1, 1, 1, 2, 5])
             if time.monotonic() - mark > 30:
                 judge(rig, problems, 'fail, up to %s' % (case,))
                 mark = time.monotonic()
