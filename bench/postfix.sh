@@ -12,12 +12,12 @@ fi
 if [ ! -x "$pkg/usr/lib/postfix/sbin/master" ]; then
 	mkdir -p "$dir/deb" "$pkg"
 	chmod 755 "$dir" "$dir/deb" "$pkg"
-	(cd "$dir/deb" && { apt-get download -qq postfix || { apt-get update -qq && apt-get download -qq postfix; }; }) >&2
+	(cd "$dir/deb" && { apt-get download -qq -o APT::Sandbox::User=root postfix || { apt-get update -qq && apt-get download -qq -o APT::Sandbox::User=root postfix; }; }) >&2
 	dpkg -x "$dir"/deb/postfix_*.deb "$pkg"
 	# libraries that the package depends on and this machine may not have
 	missing=$(LD_LIBRARY_PATH=$pkg/usr/lib/postfix ldd "$pkg/usr/lib/postfix/sbin/smtpd" | awk '/not found/ {print $1}')
 	if [ -n "$missing" ]; then
-		(cd "$dir/deb" && apt-get download -qq $(apt-cache depends postfix | awk '/Depends: lib/ {print $2}')) >&2
+		(cd "$dir/deb" && apt-get download -qq -o APT::Sandbox::User=root $(apt-cache depends postfix | awk '/Depends: lib/ {print $2}')) >&2
 		for d in "$dir"/deb/lib*.deb; do dpkg -x "$d" "$pkg"; done
 	fi
 fi

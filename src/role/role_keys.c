@@ -11,7 +11,7 @@
 enum { KEYS_SIGN_PER_SECOND = 2000, KEYS_SIGN_BURST = 4000, KEYS_SIGNATURE_BYTES = 1024 };
 /* A worker waits for each of its signatures, so it has one question under way, or a few after answers that came too late. More than this at once are not
  * handshakes, and the other workers' handshakes would wait behind them. */
-enum { KEYS_SIGN_AT_ONCE = 8 };
+enum { KEYS_SIGN_AT_ONCE = 8, KEYS_SAY_AGAIN_MS = 60000 };
 
 struct keys_peer {
 	struct role *role;
@@ -20,7 +20,7 @@ struct keys_peer {
 	mono_ms at;
 	mono_ms turn;     /* of the loop, to which at_once belongs */
 	unsigned at_once;
-	bool limited;     /* said so in the log */
+	mono_ms said;     /* in the log, that it asks for too much; 0: never */
 };
 
 static bool keys_peer_may(struct keys_peer *p, mono_ms turn, mono_ms now)
@@ -43,18 +43,18 @@ static enum rc keys_on_sign(struct keys_peer *p, const struct msg_sign *m)
 {
 	struct keys *keys = p->role->own;
 	struct msg_signed answer = {.ask = m->ask};
+	mono_ms now = clock_mono_ms();
 	struct buf signature;
 
 	/* a worker never asks for anything else, so this one has been taken over */
 	if (!keys_is_tls_shaped(keys, m->key, m->scheme, m->input))
 		return RC_BAD;
 	buf_init(&signature, KEYS_SIGNATURE_BYTES);
-	if (keys_peer_may(p, loop_now(p->role->loop), clock_mono_ms())) {
+	if (keys_peer_may(p, loop_now(p->role->loop), now)) {
 		answer.ok = keys_sign(keys, m->key, m->scheme, m->input, &signature) == RC_OK;
 		answer.signature = buf_span(&signature);
-		p->limited = false;
-	} else if (!p->limited) {
-		p->limited = true;
+	} else if (!p->said || now - p->said > KEYS_SAY_AGAIN_MS) {
+		p->said = now;
 		log_msg(LOG_LEVEL_WARN, "sign-rate", "%s worker %u asks for more than %d signatures a second, or %d at once", role_name(chan_peer(p->chan)),
 			chan_peer_worker(p->chan), KEYS_SIGN_PER_SECOND, KEYS_SIGN_AT_ONCE);
 	}

@@ -73,6 +73,7 @@ def run(ctx, rounds):
         for case in todo:
             n = 1
             for place in range(most):
+                rig.doing = '%s, place %d' % (' '.join(case), n)
                 if ctx.rounds - before >= rounds or not one_case(ctx, rig, session, case, n, problems):
                     break
                 hits[case[0]] += 1

@@ -26,6 +26,7 @@ class Rig(mailroom.System):
         self.ledger = Ledger()
         self.slowest_s = 0.0
         self.probes = self.loads = 0
+        self.doing = 'nothing yet'
         self.supervised = False   # a parent that ends by itself is started again
         self.parent_ends = []
         super().__init__(CONF + 'workers {\n\tmx = %d\n\tuser = %d\n}\n' % (workers, workers), accounts=accounts, start=start, listener='connections-per-address = 1000\n')
@@ -100,7 +101,7 @@ class Rig(mailroom.System):
                 except OSError:
                     pass
             time.sleep(0.005)
-        raise RuntimeError('there is no %s process\n%s' % (role, self.log()[-3000:]))
+        raise RuntimeError('there is no %s process (after %s)\n%s' % (role, self.doing, self.log()[-1500:]))
 
     def mind(self):
         """what a supervisor does: called by clients that get no answer"""

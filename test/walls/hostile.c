@@ -227,7 +227,9 @@ static void hostile_record(struct hostile *h, const struct wire *to, struct span
 
 static void hostile_must_drop(struct hostile *h, struct wire *to, const char *what, enum msg_type type)
 {
-	if (wire_dropped(to, HOSTILE_DROP_MS))
+	if (to->bent)
+		wire_close(to);
+	else if (wire_dropped(to, HOSTILE_DROP_MS))
 		h->drops++;
 	else
 		wrong(h, "not dropped by %s after %s (%s)", role_name(to->peer), what, msg_name(type));
@@ -303,6 +305,7 @@ static void act_mutated(struct hostile *h, struct worker *w)
 		frame.len = forge_below(&h->forge, (uint32_t)frame.len + 1);
 	(void)wire_send_raw(to, buf_span(&frame), NULL, 0);
 	buf_clear(&frame);
+	to->bent = true;
 	if (forge_below(&h->forge, 2))
 		wire_close(to); /* inside the frame, most of the time */
 }

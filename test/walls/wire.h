@@ -21,6 +21,7 @@ struct wire {
 	size_t in_at;
 	bool over;           /* the peer has closed */
 	bool deaf;           /* do not read: a flood whose answers pile up */
+	bool bent;           /* half a frame was sent: what follows is taken for the rest of it */
 	uint64_t bytes_in;
 	int last_fd;         /* descriptor of the frame at hand, -1: none; whoever wants it takes it */
 };
