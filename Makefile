@@ -57,8 +57,10 @@ attack: deps-test all
 	@status=0; $(PYTHON) test/attack/attacks.py --mailroom $(BUILD)/src/cli/mailroom || status=1; \
 	$(PYTHON) test/attack/floods.py --mailroom $(BUILD)/src/cli/mailroom || status=1; exit $$status
 
-walls: deps-test all
-	@$(PYTHON) test/walls/walls.py --build $(BUILD) --seeds $(or $(SEEDS),200)
+walls: deps-test
+	@[ -f build-bench/build.ninja ] || meson setup build-bench --buildtype=release >/dev/null
+	@ninja -C build-bench --quiet
+	@$(PYTHON) test/walls/walls.py --build build-bench --seeds $(or $(SEEDS),200)
 
 fuzz: deps-test
 	@tools/fuzz.sh $(or $(SECONDS_EACH),60)

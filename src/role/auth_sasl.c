@@ -264,6 +264,22 @@ static bool offers_plus(const struct auth_sasl *s)
 	return list_has(s->lib->rules.mechanisms, "SCRAM-SHA-256-PLUS");
 }
 
+/* A name of which SASLprep (RFC 4013) leaves nothing, as of a lone soft hyphen: the library would refuse it, and leak its memory. */
+static bool scram_name_vanishes(struct span bare)
+{
+	struct span name = span_cut(&bare, ',');
+	char *text, *prepared = NULL;
+	bool vanishes;
+
+	if (!span_starts(name, SPAN_LIT("n=")))
+		return false;
+	text = mem_str_span(span_from(name, 2));
+	vanishes = gsasl_saslprep(text, GSASL_ALLOW_UNASSIGNED, &prepared, NULL) == GSASL_OK && prepared && !*prepared;
+	gsasl_free(prepared);
+	free(text);
+	return vanishes;
+}
+
 /* gs2-cbind-flag of the first message (RFC 5802 7), looked at here because the reason deserves its own cause. The library checks it all again. */
 static bool scram_first_ok(struct auth_sasl *s, struct span m)
 {
@@ -277,6 +293,10 @@ static bool scram_first_ok(struct auth_sasl *s, struct span m)
 	}
 	(void)span_cut(&rest, ',');
 	s->gs2 = arena_copy(&s->mem, span_head(m, m.len - rest.len));
+	if (scram_name_vanishes(rest)) {
+		(void)sasl_fail(s, CAUSE_AUTH_SYNTAX, "no name is left of what the client calls its name");
+		return false;
+	}
 	if (!s->mechanism->plus) {
 		/* "y": the client thinks we cannot do -PLUS though we said so: somebody between us took it out (RFC 5802 6) */
 		if (m.ptr[0] == 'p' || (m.ptr[0] == 'y' && have && offers_plus(s)))

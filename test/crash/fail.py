@@ -15,6 +15,10 @@ OTHERS = ('sendmsg', 'recvmsg', 'epoll_ctl', 'epoll_wait', 'mmap', 'brk', 'pread
 STARTING = ('openat', 'pread64', 'pwrite64', 'fsync', 'fdatasync', 'ftruncate', 'mmap', 'flock', 'newfstatat', 'epoll_create1', 'recvmsg', 'sendmsg', 'read', 'chroot',
             'setresuid', 'seccomp', 'prctl', 'prlimit64', 'close_range', 'execve', 'dup2')
 
+# When giving back a lock fails (no kernel does that for such locks), SQLite keeps trying for 10 s before it says so; then the store ends and comes back as after any
+# other error. Nothing is lost meanwhile, everybody waits.
+LATE_S = {('store', 'fcntl'): 13.0}
+
 
 def cases():
     """(role, call, error): 'start' is the store while it starts"""
@@ -41,14 +45,17 @@ def one_case(ctx, rig, session, case, n, problems):
             x.detach()
         took = session.run(large=role in ('store', 'mx'))
         hit = x.hit()
-    ok = took is not None and took < BACK_S
+    ok = took is not None and took < LATE_S.get((role, call), BACK_S)
     if rig.parent_ends and rig.parent_ends[-1] == 0:
         problems.append('%s: the parent ended as if all were well' % what)
         rig.parent_ends[-1] = None
         ok = False
     if not ok:
         problems.append('%s: the session took %s' % (what, 'for ever' if took is None else '%.1f s' % took))
-    rig.slowest_s = max(rig.slowest_s, took or FINISH_S)
+    if (role, call) in LATE_S:
+        rig.late_s = max(rig.late_s, took or FINISH_S)
+    else:
+        rig.slowest_s = max(rig.slowest_s, took or FINISH_S)
     if refused := rig.ledger.permanent[:]:
         problems.append('%s: 5xx or its like: %s' % (what, refused[:2]))
         del rig.ledger.permanent[:]
@@ -81,4 +88,4 @@ def run(ctx, rounds):
             if time.monotonic() - mark > 30:
                 judge(rig, problems, 'fail, up to %s' % (case,))
                 mark = time.monotonic()
-        return ctx.close(rig, 'fail', ctx.rounds - before, problems, 'errors met by %s, %d of them ended the parent, which was started again' % (dict(hits), len(rig.parent_ends)))
+        return ctx.close(rig, 'fail', ctx.rounds - before, problems, 'errors met by %s, %d of them ended the parent, which was started again; slowest where a lock was not given back %.1f s' % (dict(hits), len(rig.parent_ends), rig.late_s))

@@ -360,6 +360,9 @@ HACKING = {
     'tools/run-tests.py': steps,
     'tools/run-tests.py unit e2e': steps,
     'make crash ROUNDS=200': make_runs('--rounds 200'),
+    'make sim SEEDS=2000': make_runs('--seeds 1-2000'),
+    'make attack': make_runs('test/attack/floods.py'),
+    'make walls': make_runs('test/walls/walls.py'),
     'make fuzz SECONDS_EACH=60': make_runs('fuzz.sh 60'),
     'make bench': make_runs('bench/bench.py'),
     'make docs': generated,
@@ -373,6 +376,7 @@ HACKING = {
 }
 DESIGN = {
     'make crash': make_runs('test/crash/crash.py'),
+    'make sim': make_runs('sim --seeds'),
     'mailroom serve': lambda command, home: None,  # run in README
     'tools/check-includes.py': expects(''),
 }

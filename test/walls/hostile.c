@@ -214,14 +214,14 @@ static struct wire *worker_wire(struct hostile *h, struct worker *w)
 
 static void hostile_record(struct hostile *h, const struct wire *to, struct span frame)
 {
-	size_t at = h->recorded_count < HOSTILE_RECORDED ? h->recorded_count++ : forge_below(&h->forge, HOSTILE_RECORDED);
+	size_t at = h->recorded_count < HOSTILE_RECORDED ? h->recorded_count : forge_below(&h->forge, HOSTILE_RECORDED);
 
-	if (frame.len > HOSTILE_RECORDED_BYTES) {
-		h->recorded_count -= at + 1 == h->recorded_count;
+	if (frame.len > HOSTILE_RECORDED_BYTES)
 		return;
-	}
+	h->recorded_count += at == h->recorded_count;
 	h->recorded[at].peer = to->peer;
-	buf_init(&h->recorded[at].frame, HOSTILE_RECORDED_BYTES); /* the older one: a test may leak 4 KiB a time */
+	buf_clear(&h->recorded[at].frame);
+	buf_init(&h->recorded[at].frame, HOSTILE_RECORDED_BYTES);
 	buf_add(&h->recorded[at].frame, frame);
 }
 
@@ -696,17 +696,19 @@ static int hostile_leak(struct hostile *h)
 		needles_found() ? needles_found() : "found NOTHING", h->wrong[0] ? h->wrong : "saw NOTHING");
 	wire_close(&auth);
 	worker_end(h, w);
+	forge_clear(&h->forge);
 	return found ? 0 : 1;
 }
 
 int main(int argc, char **argv)
 {
-	struct hostile *h = calloc(1, sizeof(*h));
+	static struct hostile hostile;
+	struct hostile *h = &hostile;
 	struct rlimit files = {(rlim_t)64 << 20, (rlim_t)64 << 20};
 	uint64_t first, count, ok = 0;
 	int status = 0;
 
-	if (argc < 7 || !h || num_parse(span_str(argv[5]), UINT32_MAX, &first) != RC_OK || num_parse(span_str(argv[6]), UINT32_MAX, &count) != RC_OK) {
+	if (argc < 7 || num_parse(span_str(argv[5]), UINT32_MAX, &first) != RC_OK || num_parse(span_str(argv[6]), UINT32_MAX, &count) != RC_OK) {
 		(void)fprintf(stderr, "usage: hostile PROGRAM HOME NEEDLES LOG FIRST COUNT [--leak]\n");
 		return 2;
 	}
