@@ -48,6 +48,7 @@ struct worker {
 	uint64_t spool;    /* last one lent, 0: none */
 	int spool_fd;
 	uint32_t ask;
+	uint32_t refused_ask; /* of the last MBOX_OPEN without a grant */
 };
 
 struct hostile {
@@ -147,6 +148,8 @@ static void worker_take(struct hostile *h, struct worker *w, struct wire *from, 
 	case MSG_MBOX_OPENED:
 		if (msg->mbox_opened.cause == CAUSE_NONE && !w->granted_count)
 			wrong(h, "a mailbox was opened without a grant");
+		if (msg->mbox_opened.cause == CAUSE_SERVER_TEMP_ERROR)
+			w->refused_ask = msg->mbox_opened.ask;
 		break;
 	case MSG_MBOX_ITEMS:
 		if (!w->granted_count)
@@ -586,11 +589,38 @@ static void act_broken_off(struct hostile *h, struct worker *w)
 	buf_clear(&frame);
 }
 
+/* its own account again; then auth hears that the session is over, and the store does not: the store must know all the same */
+static void act_half_end(struct hostile *h, struct worker *w)
+{
+	uint64_t session = (forge_u64(&h->forge) >> 24) | 1;
+	mono_ms end = clock_mono_ms() + HOSTILE_DROP_MS;
+
+	if (w->self != ROLE_USER || !wire_up(h, w, &w->auth, RIG_AUTH) || !wire_up(h, w, &w->store, RIG_STORE) || w->store.deaf || w->store.bent ||
+	    w->auth.deaf || w->auth.bent || w->granted_count == HOSTILE_GRANTS)
+		return;
+	auth_start(w, session, "PLAIN", SPAN_LIT("\0mallory@mailroom.test\0mallory-Pw 1"), SPAN_LIT("192.0.2.66"));
+	while (!worker_granted(w, session) && !w->auth.over && clock_mono_ms() < end) {
+		wire_wait(&w->auth, 50);
+		worker_drain(h, w, &w->auth);
+	}
+	if (!worker_granted(w, session))
+		return;
+	(void)wire_send(&w->auth, MSG_SESSION_END, &(struct msg_session_end){.session = session});
+	w->refused_ask = 0;
+	do {
+		(void)wire_send(&w->store, MSG_MBOX_OPEN, &(struct msg_mbox_open){.session = session, .ask = ++w->ask});
+		wire_wait(&w->store, 50);
+		worker_drain(h, w, &w->store);
+	} while (!w->refused_ask && !w->store.over && clock_mono_ms() < end);
+	if (!w->refused_ask && !w->store.over)
+		wrong(h, "a grant outlived its session");
+}
+
 static const struct {
 	void (*act)(struct hostile *h, struct worker *w);
 	uint32_t weight;
 } acts[] = {
-	{act_valid, 30}, {act_forbidden, 4}, {act_grant, 3}, {act_mutated, 12}, {act_descriptors, 4}, {act_replay, 6}, {act_steal, 10}, {act_sign_in, 5},
+	{act_valid, 30}, {act_forbidden, 4}, {act_grant, 3}, {act_mutated, 12}, {act_descriptors, 4}, {act_replay, 6}, {act_steal, 10}, {act_sign_in, 5}, {act_half_end, 3},
 	{act_guess, 4}, {act_lock_out, 1}, {act_spool, 8}, {act_sign, 5}, {act_huge, 2}, {act_flood, 2}, {act_broken_off, 5},
 };
 

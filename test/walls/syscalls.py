@@ -69,7 +69,7 @@ esac
 
 
 def recorder(program, out):
-    path = os.path.join(out, 'recorded-mailroom')
+    path = os.path.join(out, 'mailroom')
     with open(path, 'w') as f:
         f.write(WRAPPER.format(out=out, program=os.path.abspath(program)))
     os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)

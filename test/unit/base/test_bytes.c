@@ -81,6 +81,31 @@ static void test_span_classes(void **state)
 			fail_msg("case %zu", i);
 }
 
+/* of what a buffer for secrets lets go of, nothing is left in the memory that it keeps */
+static void test_buf_secret(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init_secret(&b, 100);
+	buf_add_str(&b, "one password");
+	for (int i = 0; i < 3; i++) /* it grows on the way */
+		buf_add_str(&b, " and another password");
+	buf_drop(&b, 40);
+	test_span_eq(buf_span(&b), SPAN_LIT("other password and another password"), "after the drop");
+	for (size_t i = b.len; i < 75; i++)
+		assert_int_equal(b.ptr[i], 0);
+	buf_reset(&b);
+	for (size_t i = 0; i < 75; i++)
+		assert_int_equal(b.ptr[i], 0);
+	buf_drop(&b, 5);
+	buf_clear(&b);
+	assert_true(b.secret && b.max_bytes == 100 && !b.ptr);
+	buf_add_str(&b, "again");
+	assert_true(span_eq(buf_span(&b), SPAN_LIT("again")));
+	buf_clear(&b);
+}
+
 static void test_buf_ceiling(void **state)
 {
 	struct buf b;
@@ -302,7 +327,7 @@ int test_bytes(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_span_find), cmocka_unit_test(test_span_compare), cmocka_unit_test(test_span_cut),
-		cmocka_unit_test(test_span_classes), cmocka_unit_test(test_buf_ceiling), cmocka_unit_test(test_buf_growth),
+		cmocka_unit_test(test_span_classes), cmocka_unit_test(test_buf_ceiling), cmocka_unit_test(test_buf_secret), cmocka_unit_test(test_buf_growth),
 		cmocka_unit_test(test_buf_writers), cmocka_unit_test(test_buf_safe), cmocka_unit_test(test_arena_ceiling),
 		cmocka_unit_test(test_arena_holds), cmocka_unit_test(test_b64), cmocka_unit_test(test_b64_round_trip),
 	};

@@ -314,6 +314,15 @@ static void only_auth_says_who_a_session_is(void **state)
 	assert_true(stage_wait(g, &g->user, 5));
 	assert_int_equal(CAUSE_AUTH_ACCOUNT_DISABLED, stage_last(&g->user)->cause);
 	assert_false(g->user.gone);
+	/* auth takes a grant back: whether or not the worker says that the session is over */
+	(void)ask_rcpt(g, &g->user2, "x@foreign.example", false, 1, CAUSE_NONE);
+	chan_send(g->auth.chan, MSG_UNGRANT, &(struct msg_ungrant){.worker = 13, .session = 2}); /* there is none such */
+	chan_send(g->auth.chan, MSG_UNGRANT, &(struct msg_ungrant){.worker = 99, .session = 1});
+	grant(g, 12, 1001, anna, CAUSE_NONE);
+	(void)ask_rcpt(g, &g->user2, "x@foreign.example", false, 1, CAUSE_NONE);
+	chan_send(g->auth.chan, MSG_UNGRANT, &(struct msg_ungrant){.worker = 13, .session = 1});
+	grant(g, 12, 1001, anna, CAUSE_NONE);
+	(void)ask_rcpt(g, &g->user2, "x@foreign.example", false, 1, CAUSE_SERVER_TEMP_ERROR);
 	chan_send(g->user.chan, MSG_GRANT, &(struct msg_grant){.ask = 1, .worker = 12, .session = 5, .account = (uint64_t)anna});
 	assert_false(stage_wait(g, &g->user, 6)); /* chan refuses to send what this role may not say */
 	assert_true(g->user.gone);
