@@ -378,6 +378,7 @@ HACKING = {
 DESIGN = {
     'make crash': make_runs('test/crash/crash.py'),
     'make sim': make_runs('sim --seeds'),
+    'make walls': make_runs('test/walls/walls.py'),
     'mailroom serve': lambda command, home: None,  # run in README
     'tools/check-includes.py': expects(''),
 }
