@@ -219,9 +219,9 @@ static enum rc store_account_each_in(void *arg, const struct store_domain *domai
 
 	if (list->only.len && !span_eq_nocase(list->only, domain->name))
 		return RC_OK;
-	arena_init(&mem, 4 << 20);
+	arena_init(&mem, STORE_PAGE_BYTES);
 	while (rc == RC_OK && count == STORE_PAGE_ROWS) {
-		arena_init(&next, 4 << 20);
+		arena_init(&next, STORE_PAGE_BYTES);
 		rc = store_account_page(list->s, domain->id, after, &next, page, &count, &after, list->err);
 		for (size_t i = 0; i < count && rc == RC_OK; i++)
 			rc = list->each(list->arg, &page[i]);
@@ -235,12 +235,6 @@ static enum rc store_account_each_in(void *arg, const struct store_domain *domai
 enum rc store_account_each(struct store *s, struct span domain_or_empty, enum rc (*each)(void *arg, const struct store_account *), void *arg, struct err *err)
 {
 	struct store_account_list list = {.s = s, .each = each, .arg = arg, .err = err, .only = domain_or_empty};
-	bool hosted = true;
-	enum rc rc = RC_OK;
 
-	if (domain_or_empty.len)
-		rc = store_domain_hosted(s, domain_or_empty, &hosted, err);
-	if (rc == RC_OK && !hosted)
-		return err_set(err, RC_NONE, "%.*s is not hosted here", SPAN_FMT(span_head(domain_or_empty, LIMIT_DOMAIN_BYTES)));
-	return rc == RC_OK ? store_domain_each(s, store_account_each_in, &list, err) : rc;
+	return store_domain_each_if_hosted(s, domain_or_empty, store_account_each_in, &list, err);
 }

@@ -189,3 +189,15 @@ enum rc store_domain_hosted(struct store *s, struct span name, bool *out, struct
 	*out = rc == RC_OK;
 	return RC_OK;
 }
+
+enum rc store_domain_each_if_hosted(struct store *s, struct span only_or_empty, enum rc (*each)(void *arg, const struct store_domain *), void *arg, struct err *err)
+{
+	bool hosted = true;
+	enum rc rc = RC_OK;
+
+	if (only_or_empty.len)
+		rc = store_domain_hosted(s, only_or_empty, &hosted, err);
+	if (rc == RC_OK && !hosted)
+		return err_set(err, RC_NONE, "%.*s is not hosted here", SPAN_FMT(span_head(only_or_empty, LIMIT_DOMAIN_BYTES)));
+	return rc == RC_OK ? store_domain_each(s, each, arg, err) : rc;
+}

@@ -104,4 +104,9 @@ void store_spool_close_all(struct store *s);
 void store_mail_top(struct buf *out, struct span sender, struct span account_address);
 enum rc store_mail_remove_all(struct store *s, int64_t account, size_t max, bool *more_out, struct err *err) RC_WARN;
 
+/* what one page of a listing may hold */
+enum { STORE_PAGE_BYTES = 4 << 20 };
+/* all domains for `each` to choose from; RC_NONE where `only` is given and not hosted */
+enum rc store_domain_each_if_hosted(struct store *s, struct span only_or_empty, enum rc (*each)(void *arg, const struct store_domain *), void *arg, struct err *err) RC_WARN;
+
 #endif
