@@ -2,7 +2,7 @@
 BUILD ?= build
 PYTHON = /usr/bin/python3
 
-.PHONY: all run demo test crash sim attack walls fuzz bench install clean deps deps-try deps-test help docs
+.PHONY: all run demo test crash sim agree attack walls fuzz bench install clean deps deps-try deps-test help docs
 
 # the program alone; tests, fuzzers and benchmarks have build directories of their own
 all: $(BUILD)/build.ninja
@@ -52,6 +52,9 @@ sim: deps
 	@[ -f build-bench/build.ninja ] || meson setup build-bench --buildtype=release >/dev/null
 	@ninja -C build-bench --quiet test/sim/sim
 	@build-bench/test/sim/sim --seeds 1-$(or $(SEEDS),10000)
+
+agree: deps-test all
+	@$(PYTHON) test/agree/agree.py --mailroom $(BUILD)/src/cli/mailroom --cases $(or $(CASES),100000)
 
 attack: deps-test all
 	@status=0; $(PYTHON) test/attack/attacks.py --mailroom $(BUILD)/src/cli/mailroom || status=1; \

@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 """mailroom beside Postfix and smtp-sink, in one run, alternating; prints a table, the machine's noise, and one line `figure NAME VALUE` each.
 
-usage: bench.py --mailroom PROGRAM --load SMTP_LOAD [--dir DIR] [--repeats N] [--seconds S]
+usage: bench.py --mailroom PROGRAM --load SMTP_LOAD [--beside PROGRAM] [--dir DIR] [--repeats N] [--seconds S]
+"counted" is the same program with every limit counted and the history kept; "mailroom" has both off; "beside" is another build, such as of an older commit.
 Postfix and smtp-sink come from Debian's package, unpacked into DIR (default: a folder below /var/tmp). Everything listens on loopback. Needs root."""
 import argparse
+import contextlib
 import json
 import os
 import poplib
@@ -210,10 +212,39 @@ def noise_percent():
     return (max(took) / min(took) - 1) * 100
 
 
+OFF = 'history {\n\tdays = 0\n}\n'
+# counted, and never reached
+ON = ('rates {\n\taddress-messages = "100000000/10s 100000000/min 100000000/h 100000000/day"\n\taddress-recipients = "100000000/min 100000000/h 100000000/day"\n'
+      '\tmailbox-messages = "100000000/min 100000000/h 100000000/day"\n\taddress-connections = "100000000/min"\n\taddress-helo-floods = "100000000/min"\n}\n')
+
+
+def system_of(program, conf, home):
+    """a running mailroom of that program with the accounts of this benchmark"""
+    import mailroom
+    before, os.environ['MAILROOM'] = os.environ['MAILROOM'], os.path.abspath(program)
+    shutil.rmtree(home, ignore_errors=True)
+    os.makedirs(home)
+    m = mailroom.System(conf, home=home, accounts=(), start=False, listener='connections = 10000\nconnections-per-address = 10000\n')
+    if program != before and 'rates' not in m.run('check', '--print-sample'):  # from before there were limits
+        path = os.path.join(home, 'mailroom.conf')
+        with open(path) as f:
+            text = re.sub(r'(?s)(?:rates|history) \{.*?\}\n', '', f.read())
+        with open(path, 'w') as f:
+            f.write(text)
+    m.run('domain', 'add', 'bench.test')
+    for i in range(100):
+        m.account('u%02d@bench.test' % i, 'secret')
+    m.account('big@bench.test', 'secret')
+    m.start()
+    os.environ['MAILROOM'] = before
+    return m
+
+
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument('--mailroom', required=True)
     ap.add_argument('--load', required=True)
+    ap.add_argument('--beside')
     ap.add_argument('--dir', default='/var/tmp/mailroom-bench')
     ap.add_argument('--repeats', type=int, default=3)
     ap.add_argument('--seconds', type=float, default=2.5)
@@ -230,21 +261,20 @@ def main():
     b = Bench(a)
     pf_dir = os.path.join(a.dir, 'postfix')
     home = os.path.join(a.dir, 'home')
-    shutil.rmtree(home, ignore_errors=True)
-    os.makedirs(home)
     pf_port, sink_port = mailroom.free_ports(2)
     pf_pid = int(subprocess.run([os.path.join(HERE, 'postfix.sh'), pf_dir, str(pf_port), 'start'], stdout=subprocess.PIPE, text=True, check=True).stdout)
     sink = subprocess.Popen([os.path.join(HERE, 'smtpsink.sh'), pf_dir, str(sink_port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     limits = 'limits {\n\trecipients = 20000\n\ttransactions = 1000000\n\tidle-commands = 100000\n}\n'
     try:
-        with mailroom.System(limits, home=home, accounts=(), start=False, listener='connections = 10000\nconnections-per-address = 10000\n') as m:
-            m.run('domain', 'add', 'bench.test')
-            for i in range(100):
-                m.account('u%02d@bench.test' % i, 'secret')
-            m.account('big@bench.test', 'secret')
-            m.start()
+        with contextlib.ExitStack() as stack:
+            m = stack.enter_context(system_of(a.mailroom, limits + OFF, home))
+            counted = stack.enter_context(system_of(a.mailroom, limits + ON, home + '-counted'))
             time.sleep(1)
-            targets = {'mailroom': (m.port['mx'], m.process.pid), 'postfix': (pf_port, pf_pid), 'sink': (sink_port, sink.pid)}
+            targets = {'mailroom': (m.port['mx'], m.process.pid), 'counted': (counted.port['mx'], counted.process.pid), 'postfix': (pf_port, pf_pid),
+                       'sink': (sink_port, sink.pid)}
+            if a.beside:
+                older = stack.enter_context(system_of(a.beside, limits + OFF, home + '-beside'))
+                targets['beside'] = (older.port['mx'], older.process.pid)
             print('noise of the machine: %.0f %% before; one fdatasync %.2f ms' % (noise_percent(), fsync_ms(a.dir)))
             print('%-10s %8s %6s %9s %20s %10s %9s %9s' % ('server', 'bytes', 'conns', 'msg/s', 'lowest..highest', 'cpu/1000', 'p50 ms', 'p99 ms'))
             many = b.cell(targets, 100, 10240)
@@ -254,6 +284,11 @@ def main():
             b.figure('accept_vs_postfix', many['mailroom']['rate'] / many['postfix']['rate'])
             b.figure('accept_vs_sink', many['mailroom']['rate'] / many['sink']['rate'])
             b.figure('cpu_vs_postfix', many['mailroom']['cpu'] / many['postfix']['cpu'])
+            b.figure('cpu_counted_vs_not', many['counted']['cpu'] / many['mailroom']['cpu'])
+            b.figure('accept_counted_vs_not', many['counted']['rate'] / many['mailroom']['rate'])
+            if a.beside:
+                b.figure('cpu_vs_beside', many['mailroom']['cpu'] / many['beside']['cpu'])
+                b.figure('accept_vs_beside', many['mailroom']['rate'] / many['beside']['rate'])
             b.figure('single_vs_postfix', one['mailroom']['rate'] / one['postfix']['rate'])
             b.figure('accept_per_second', many['mailroom']['rate'])
             b.figure('cpu_seconds_per_1000', many['mailroom']['cpu'])

@@ -16,6 +16,8 @@ FIXED_TEXT = {
     ("base/err.h", "err", "words"): "short-lived, on the stack of whoever asks; words for a person may be cut",
     ("proto/smtp/smtp_internal.h", "smtp_in", "ref"): "the owner's own session name, at most 16 bytes by contract",
     ("proto/smtp/smtp_internal.h", "smtp_in", "mechanism"): "SASL names have at most 20 characters (RFC 4422 3.1), longer ones are refused",
+    ("role/role_store_rates.h", "role_rates_said", "limit"): "a number and words of rate_kind.c, far shorter",
+    ("role/role_store_rates.h", "role_rates_said", "retry"): "a number and a unit",
     ("role/worker.h", "session", "ref"): "the session name that we make ourselves",
     ("role/worker.h", "session", "peer_text"): "a numeric IP address from inet_ntop, 45 characters at most",
     ("store/store_internal.h", "store_spool", "name"): "a decimal 64-bit number",

@@ -20,7 +20,7 @@ CAUSE = re.compile(r'\bCAUSE_[A-Z0-9_]+\b')
 NOT_IDS = {'CAUSE_NONE', 'CAUSE_COUNT', 'CAUSE_SMTP', 'CAUSE_SMTP_CLOSING', 'CAUSE_SMTP_AUTH', 'CAUSE_POP3', 'CAUSE_FORM_COUNT'}
 ROOMS = {'src/proto/smtp/': {'smtp', 'smtp-closing', 'smtp-auth'}, 'src/proto/pop3/': {'pop3'}}
 # these read other servers' replies: they know "-ERR" without ever saying it
-READERS = ('src/conf/settings.def', 'src/answer/', 'src/cli/cli_explain.c')
+READERS = ('src/conf/settings.def', 'src/answer/', 'src/cli/cli_explain.c', 'src/cli/cli_doctor', 'src/mail/words_tables.h')
 
 
 def literals(text):

@@ -1,7 +1,7 @@
 #!/bin/bash
 # install-deps.sh build|try|test ...: installs the Debian packages of these kinds that are missing; says nothing when all are there.
 set -eu
-build="gcc meson ninja-build pkg-config python3 python3-yaml libevent-dev libssl-dev libsqlite3-dev libgsasl-dev libcrypt-dev libconfuse-dev libjansson-dev libseccomp-dev libcmocka-dev"
+build="gcc meson ninja-build pkg-config python3 python3-yaml libevent-dev libssl-dev libsqlite3-dev libgsasl-dev libcrypt-dev libconfuse-dev libjansson-dev libseccomp-dev libarchive-dev libcmocka-dev"
 try="swaks libnet-ssleay-perl libio-socket-ssl-perl libauthen-sasl-perl curl" # the clients that run and demo speak of
 test="clang libclang-rt-14-dev python3-pytest git make msmtp mpop mutt openssl strace sqlite3 gsasl mandoc procps util-linux mount e2fsprogs faketime"
 want=""

@@ -58,6 +58,9 @@ def checks():
             a, b = one([PYTHON, 'tools/' + script, *extra])
             print('%s %s: %s' % (script, ' '.join(extra), 'ok' if a else 'FAILED'))
             ok, bad = ok + a, bad + b
+    for extra in (['--check', 'knowledge'], ['--selftest']):
+        a, b = one([PYTHON, 'tools/gen-replies.py', *extra])
+        ok, bad = ok + a, bad + b
     return ok, bad
 
 
@@ -79,6 +82,11 @@ def crash():
 def fresh():
     result = run([PYTHON, '-m', 'pytest', '-q', 'test/e2e/test_fresh.py'], MAILROOM_FRESH='1')
     return counted(result, r'(\d+) passed', r'(\d+) (?:failed|error)')
+
+
+def agree():
+    result = run([PYTHON, 'test/agree/agree.py', '--mailroom', SANITIZED, '--cases', '3000', '--changes', '60'])
+    return counted(result, r'(?m)^(\d+) passed', r'(?m)^\d+ passed, (\d+) failed')
 
 
 def attack():
@@ -104,6 +112,7 @@ STEPS = {
     'checks': checks,
     'unit': unit,
     'e2e': pytest,
+    'agree': agree,
     'attack': attack,
     'walls': walls,
     'crash': crash,

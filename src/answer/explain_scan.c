@@ -67,18 +67,24 @@ static void scan_word(struct scan *s, struct span word)
 		buf_add_byte(&s->words, byte_lower(word.ptr[i]));
 }
 
+/* "\\r" and "\\n" as programs print them, where a line ended */
+static bool scan_is_escape(struct span s)
+{
+	return s.len >= 2 && s.ptr[0] == '\\' && (s.ptr[1] == 'n' || s.ptr[1] == 'r' || s.ptr[1] == 't');
+}
+
 /* The next word; blanks and control characters part words, and "550-5.7.1" is two. */
 static struct span scan_next(struct span *rest)
 {
 	size_t len = 0;
 	struct span word;
 
-	while (rest->len && (rest->ptr[0] <= ' ' || rest->ptr[0] == 0x7f))
-		*rest = span_from(*rest, 1);
+	while (rest->len && (rest->ptr[0] <= ' ' || rest->ptr[0] == 0x7f || scan_is_escape(*rest)))
+		*rest = span_from(*rest, scan_is_escape(*rest) ? 2 : 1);
 	if (rest->len > 4 && rest->ptr[3] == '-' && scan_code(*rest)) {
 		len = 4;
 	} else {
-		while (len < rest->len && rest->ptr[len] > ' ' && rest->ptr[len] != 0x7f)
+		while (len < rest->len && rest->ptr[len] > ' ' && rest->ptr[len] != 0x7f && !scan_is_escape(span_from(*rest, len)))
 			len++;
 	}
 	word = span_head(*rest, len);
@@ -86,9 +92,13 @@ static struct span scan_next(struct span *rest)
 	return word;
 }
 
-/* "(550" and "#5.7.1" are codes too */
+/* "(550", "#5.7.1", "smtp;550" and Python's b'5.7.1 are codes too */
 static struct span scan_bare(struct span word)
 {
+	if (span_starts_nocase(word, SPAN_LIT("smtp;")))
+		word = span_from(word, 5);
+	if (word.len > 2 && word.ptr[0] == 'b' && (word.ptr[1] == '\'' || word.ptr[1] == '"'))
+		word = span_from(word, 2);
 	while (word.len && strchr("(<[\"'#:;,=*", word.ptr[0]) && word.ptr[0])
 		word = span_from(word, 1);
 	return word;
@@ -140,10 +150,10 @@ static void scan_line(struct scan *s, struct span line)
 		scan_note(s, &open);
 }
 
-/* " (slug; ref REF)", " (slug)" or " (slug: cause behind it, others; ref REF)" at the end of a line */
+/* " (slug; ref REF)", " (slug)" or " (slug: cause behind it, others; rule: RULE; ref REF)" at the end of a line */
 static enum cause_id scan_tail(struct span line, struct span *before_out, enum cause_id *behind_out)
 {
-	struct span tail, slug, behind, ref;
+	struct span tail, slug, behind, part;
 	enum cause_id id;
 	size_t at = line.len;
 
@@ -161,8 +171,13 @@ static enum cause_id scan_tail(struct span line, struct span *before_out, enum c
 	*behind_out = cause_by_slug(span_trim(span_cut(&behind, ',')));
 	if (tail.ptr == NULL)
 		return id;
-	ref = span_trim(tail);
-	return span_starts(ref, SPAN_LIT("ref ")) && ref.len > 4 && ref.len <= 4 + 16 ? id : CAUSE_NONE;
+	part = span_trim(span_cut(&tail, ';'));
+	if (span_starts(part, SPAN_LIT("rule: ")) && part.len > 6) {
+		if (tail.ptr == NULL)
+			return id;
+		part = span_trim(span_cut(&tail, ';'));
+	}
+	return span_starts(part, SPAN_LIT("ref ")) && part.len > 4 && part.len <= 4 + 16 && !tail.len ? id : CAUSE_NONE;
 }
 
 /* Do the fixed words of the template stand there? They are the longest run without placeholders. */

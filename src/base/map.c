@@ -142,18 +142,12 @@ bool map_next(const struct map *m, size_t *at, uint64_t *key_out, void **value_o
 		v[2] += v[1], v[1] = ROTL(v[1], 17), v[1] ^= v[2], v[2] = ROTL(v[2], 32);                              \
 	} while (0)
 
-uint64_t map_hash(const void *bytes, size_t len)
+static uint64_t map_siphash(const uint64_t key[2], const void *bytes, size_t len)
 {
-	static uint64_t key[2];
-	static bool keyed;
 	const uint8_t *at = bytes;
 	uint64_t v[4], word;
 	size_t left = len;
 
-	if (!keyed) {
-		rng_fill(key, sizeof(key));
-		keyed = true;
-	}
 	v[0] = key[0] ^ 0x736f6d6570736575u;
 	v[1] = key[1] ^ 0x646f72616e646f6du;
 	v[2] = key[0] ^ 0x6c7967656e657261u;
@@ -174,4 +168,21 @@ uint64_t map_hash(const void *bytes, size_t len)
 	for (int i = 0; i < 4; i++)
 		SIPROUND(v);
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t map_hash(const void *bytes, size_t len)
+{
+	static uint64_t key[2];
+	static bool keyed;
+
+	if (!keyed) {
+		rng_fill(key, sizeof(key));
+		keyed = true;
+	}
+	return map_siphash(key, bytes, len);
+}
+
+uint64_t map_hash_keyed(const uint8_t key[16], const void *bytes, size_t len)
+{
+	return map_siphash((uint64_t[2]){num_le(key, 8), num_le(key + 8, 8)}, bytes, len);
 }

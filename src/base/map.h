@@ -24,5 +24,7 @@ void *map_take(struct map *m, uint64_t key); /* removes and returns it, or NULL 
 bool map_next(const struct map *m, size_t *at, uint64_t *key_out, void **value_out);
 /* a keyed 64-bit hash of bytes (SipHash-2-4 with a per-process key), for maps keyed by text or addresses */
 uint64_t map_hash(const void *bytes, size_t len);
+/* the same under a key of the caller's, for hashes that outlive the process */
+uint64_t map_hash_keyed(const uint8_t key[16], const void *bytes, size_t len);
 
 #endif

@@ -8,6 +8,8 @@ enum {
 	TAIL_BYTES = 200, /* the cause ends before this octet of the last line: some programs show no more */
 	REF_BYTES = 16,
 	BECAUSE_BYTES = 60,
+	RULE_BYTES = 40,
+	RULE_DOTS_BYTES = 3,
 };
 
 const struct cause *cause_get(enum cause_id id)
@@ -70,22 +72,40 @@ unsigned cause_code(enum cause_id id, enum cause_form form)
 	return form == CAUSE_POP3 ? 0 : cause_words(cause_shown(id), form)->code;
 }
 
-/* " (slug; ref REF)"; a reference is letters and digits, whatever is given */
-static void cause_add_tail(struct buf *out, enum cause_id shown, struct span because, struct span ref)
+/* what stands in the bracket is never believed to be clean: whoever reads it parts it at ";", ":" and ")" */
+static void cause_add_word(struct buf *out, struct span word, const char *also, char otherwise)
 {
+	for (size_t i = 0; i < word.len; i++)
+		buf_add_byte(out, byte_is_alnum(word.ptr[i]) || (word.ptr[i] && strchr(also, word.ptr[i])) ? word.ptr[i] : (uint8_t)otherwise);
+}
+
+/* of a long domain the end tells more */
+static void cause_add_rule(struct buf *out, struct span rule)
+{
+	buf_add_str(out, "; rule: ");
+	if (rule.len > RULE_BYTES) {
+		buf_add_str(out, "...");
+		rule = span_from(rule, rule.len - (RULE_BYTES - RULE_DOTS_BYTES));
+	}
+	cause_add_word(out, rule, ".@_-", '-');
+}
+
+/* " (slug; ref REF)", " (slug: because; rule: RULE; ref REF)" */
+static void cause_add_tail(struct buf *out, enum cause_id shown, const struct cause_facts *facts, struct span ref)
+{
+	struct span because = facts ? span_head(facts->because, facts->rule.len ? BECAUSE_BYTES - RULE_BYTES / 2 : BECAUSE_BYTES) : SPAN_NONE;
+
 	buf_add_str(out, " (");
 	buf_add_str(out, cause_table[shown].slug);
-	because = span_head(because, BECAUSE_BYTES);
 	if (because.len) {
 		buf_add_str(out, ": ");
-		for (size_t i = 0; i < because.len; i++) /* slugs and what parts them */
-			buf_add_byte(out, byte_is_alnum(because.ptr[i]) || because.ptr[i] == ',' || because.ptr[i] == ' ' ? because.ptr[i] : '-');
+		cause_add_word(out, because, ", ", '-'); /* slugs and what parts them */
 	}
-	ref = span_head(ref, REF_BYTES);
+	if (facts && facts->rule.len)
+		cause_add_rule(out, facts->rule);
 	if (ref.len) {
 		buf_add_str(out, "; ref ");
-		for (size_t i = 0; i < ref.len; i++)
-			buf_add_byte(out, byte_is_alnum(ref.ptr[i]) || ref.ptr[i] == '-' ? ref.ptr[i] : '_');
+		cause_add_word(out, span_head(ref, REF_BYTES), "-", '_');
 	}
 	buf_add_byte(out, ')');
 }
@@ -97,7 +117,7 @@ static void cause_add_last(struct buf *out, struct span lead, enum cause_id show
 	struct buf tail;
 
 	buf_init(&tail, TAIL_BYTES);
-	cause_add_tail(&tail, shown, facts ? facts->because : SPAN_NONE, ref);
+	cause_add_tail(&tail, shown, facts, ref);
 	buf_add(out, lead);
 	cause_render(out, text, facts, TAIL_BYTES - 1 - lead.len - tail.len);
 	buf_add(out, buf_span(&tail));

@@ -18,6 +18,7 @@ struct cause_facts {
 	struct span account;
 	struct span retry;    /* when to try again: "30 s" */
 	struct span because;  /* slugs of the causes that this one is only a consequence of, "relay-denied-unauth": stands behind the slug */
+	struct span rule;     /* whose rule decided: a domain, "recipient"; stands in the bracket as "rule: example.org"; empty: the server's own */
 	bool utf8;            /* the peer may be shown UTF-8 (SMTPUTF8 was asked for; POP3 UTF8 is on) */
 };
 
@@ -69,12 +70,13 @@ enum cause_id cause_by_slug(struct span slug);   /* CAUSE_NONE: no such */
 /* code of that form, e.g. to see whether it is 4xx; 0 in POP3 */
 unsigned cause_code(enum cause_id id, enum cause_form form);
 
-/* Writes the SMTP reply: first line "CODE-ENH sentence", middle lines (`middle`, already plain text; then the entry's `next`), last line "CODE ENH sentence (slug; ref REF)".
+/* Writes the SMTP reply: first line "CODE-ENH sentence", middle lines (`middle`, already plain text; then the entry's `next`), last line
+ * "CODE ENH sentence (slug; rule: RULE; ref REF)".
  * With no middle lines and no next step it is one line. Every line ends CRLF, is at most 512 octets and pure printable ASCII (UTF-8 allowed when
  * utf8); in the last line the sentence is shortened so that slug and ref always fit and stand before octet 200. */
 void cause_write_smtp(struct buf *out, enum cause_id id, enum cause_form form, const struct cause_facts *facts, struct span ref,
 	const struct span *middle, size_t middle_count);
-/* "-ERR [CODE] sentence (slug; ref REF)" CRLF, at most 512 octets (RFC 2449 4) */
+/* "-ERR [CODE] sentence (slug; rule: RULE; ref REF)" CRLF, at most 512 octets (RFC 2449 4) */
 void cause_write_pop3(struct buf *out, enum cause_id id, const struct cause_facts *facts, struct span ref);
 /* only the filled-in sentence of that form, safe, at most max bytes */
 void cause_write_sentence(struct buf *out, enum cause_id id, enum cause_form form, const struct cause_facts *facts, size_t max);

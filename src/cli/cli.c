@@ -10,7 +10,7 @@
 #include "mail/address.h"
 
 #define CLI_HOME "/var/lib/mailroom"
-enum { CLI_MEMORY_BYTES = 64 << 20, CLI_ARGS = 4096, CLI_COMMANDS = 64, CLI_SAID_BYTES = 8192 };
+enum { CLI_MEMORY_BYTES = 64 << 20, CLI_ARGS = 4096, CLI_COMMANDS = 128, CLI_SAID_BYTES = 8192 };
 
 static const struct cli_option cli_everywhere[] = {
 	{"home", "DIR", "the directory of this mail system (default: $MAILROOM_HOME, else " CLI_HOME ")", false},
@@ -111,7 +111,7 @@ static void cli_help_all(const struct cli_command *commands, FILE *to)
 	fputs("mailroom - a mail system that tells you why\n\nusage: mailroom COMMAND [options] [arguments]\n\n", to);
 	for (const struct cli_command *c = commands; c->name; c++)
 		if (c->summary)
-			fprintf(to, "  %-18s %s\n", c->name, c->summary);
+			fprintf(to, "  %-28s %s\n", c->name, c->summary);
 	fputs("\n`mailroom help COMMAND` says more about one. Exit status: 0 done, 1 refused or failed, 2 not understood.\n", to);
 }
 
@@ -438,6 +438,16 @@ bool cli_address(struct cli *cli, const char *text, struct span *out)
 	address_write(&shown, &a);
 	*out = arena_copy(&cli->mem, buf_span(&shown));
 	buf_clear(&shown);
+	return true;
+}
+
+bool cli_on_off(const struct cli *cli, const char *text, bool *out)
+{
+	bool on = strcmp(text, "on") == 0;
+
+	if (!on && strcmp(text, "off") != 0)
+		return cli_usage(cli, "\"%s\" is neither on nor off", text), false;
+	*out = on;
 	return true;
 }
 

@@ -64,5 +64,7 @@ void cli_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* an address from the command line in its canonical form (in cli->mem); false: said on standard error */
 bool cli_address(struct cli *cli, const char *text, struct span *out);
 bool cli_domain_name(struct cli *cli, const char *text, struct span *out);
+/* "on" or "off"; false: said, with how the command is used */
+bool cli_on_off(const struct cli *cli, const char *text, bool *out);
 
 #endif

@@ -10,6 +10,7 @@
 #include "cli/cli_print.h"
 #include "conf/conf.h"
 #include "mail/address.h"
+#include "store/store_policy.h"
 
 const struct cli_option cli_account_add_options[] = {
 	CLI_PASSWORD_OPTIONS,
@@ -19,7 +20,7 @@ const struct cli_option cli_account_add_options[] = {
 const struct cli_option cli_account_passwd_options[] = {CLI_PASSWORD_OPTIONS, {NULL, NULL, NULL, false}};
 const struct cli_option cli_account_remove_options[] = {{"yes", NULL, "remove its mail too, without asking", false}, {NULL, NULL, NULL, false}};
 
-static int cli_no_account(struct span address)
+int cli_no_account(struct span address)
 {
 	return cli_fail("there is no account %.*s; mailroom account list shows all", SPAN_FMT(address));
 }
@@ -31,8 +32,7 @@ static struct span cli_domain_of(struct span address)
 	return address;
 }
 
-/* the form under which sign-in looks for it */
-static struct span cli_login_name(struct cli *cli, struct span address)
+struct span cli_login_name(struct cli *cli, struct span address)
 {
 	struct address a;
 	struct buf key;
@@ -64,17 +64,25 @@ enum rc cli_account_find(struct cli *cli, struct span address, struct store_acco
 
 /* ---- credentials */
 
-/* writes the row of this account with a new password */
+/* The row of this account with a new password. What else is kept of the login stays; the old hash is kept so that its use can be told from a guess. */
 static int cli_cred_write(struct cli *cli, struct span address, int64_t id, bool enabled, struct span password)
 {
 	struct cred *c = cli_cred_open(cli, false);
-	struct cred_row row = {.account = id, .address = cli_login_name(cli, address), .enabled = enabled};
+	struct cred_row row = {.account = id, .address = cli_login_name(cli, address), .enabled = enabled}, before;
 	struct err err = {{0}};
 	enum rc rc;
 
 	if (!c)
 		return CLI_FAILED;
-	rc = cred_set_password(&row, password, &cli->mem, &err);
+	rc = cred_get(c, row.address, &cli->mem, &before, &err);
+	if (rc == RC_OK && before.account == id) {
+		row.demand = before.demand;
+		row.signed_in_ms = before.signed_in_ms;
+		row.old_hash = before.hash;
+		row.old_ended_ms = clock_wall_ms();
+	}
+	if (rc == RC_OK || rc == RC_NONE)
+		rc = cred_set_password(&row, password, &cli->mem, &err);
 	if (rc == RC_OK)
 		rc = cred_put(c, &row, &err);
 	cli_cred_close(&c);
@@ -183,23 +191,38 @@ int cli_account_add(struct cli *cli)
 
 /* ---- list */
 
+struct cli_account_listing {
+	struct cli_list *list;
+	struct store *s;
+	struct err *err;
+};
+
 static enum rc cli_account_row(void *arg, const struct store_account *a)
 {
-	const struct cli_cell cells[] = {{.text = a->address}, {.text = a->enabled ? SPAN_LIT("enabled") : SPAN_LIT("disabled")}, {.number = a->messages},
-		{.number = a->used_bytes}, {.number = a->quota_bytes, .none = true}, {.number = a->created_ms}};
+	struct cli_account_listing *l = arg;
+	struct store_account_policy p = {0};
+	struct arena mem;
+	enum rc rc;
 
-	cli_list_add(arg, cells);
-	return RC_OK;
+	arena_init(&mem, 8 << 10);
+	rc = store_account_policy(l->s, a->id, &mem, &p, l->err);
+	arena_clear(&mem);
+	const struct cli_cell cells[] = {{.text = a->address}, {.text = a->enabled ? SPAN_LIT("enabled") : SPAN_LIT("disabled")}, {.number = a->messages},
+		{.number = a->used_bytes}, {.number = a->quota_bytes, .none = true}, {.number = a->created_ms}, {.number = p.sending}};
+
+	if (rc == RC_OK)
+		cli_list_add(l->list, cells);
+	return rc;
 }
 
 int cli_account_list(struct cli *cli)
 {
 	static const struct cli_column columns[] = {{"ACCOUNT", "address", CLI_TEXT}, {"STATE", "state", CLI_TEXT}, {"MESSAGES", "messages", CLI_NUMBER},
-		{"USED", "used_bytes", CLI_BYTES}, {"QUOTA", "quota_bytes", CLI_BYTES}, {"SINCE", "created", CLI_TIME_MS}};
+		{"USED", "used_bytes", CLI_BYTES}, {"QUOTA", "quota_bytes", CLI_BYTES}, {"SINCE", "created", CLI_TIME_MS}, {"SENDS", "sending", CLI_YES}};
 	struct span domain = SPAN_NONE;
 	struct store *s;
-	struct cli_list *list;
 	struct err err = {{0}};
+	struct cli_account_listing l = {.err = &err};
 	enum rc rc;
 
 	if (cli->arg_count && !cli_domain_name(cli, cli->args[0], &domain))
@@ -207,10 +230,11 @@ int cli_account_list(struct cli *cli)
 	s = cli_store_open(cli, STORE_READ_ONLY);
 	if (!s)
 		return CLI_FAILED;
-	list = cli_list_new(columns, 6, cli->json);
-	rc = store_account_each(s, domain, cli_account_row, list, &err);
+	l.list = cli_list_new(columns, 7, cli->json);
+	l.s = s;
+	rc = store_account_each(s, domain, cli_account_row, &l, &err);
 	cli_store_close(&s);
-	cli_list_print(&list, "there is no account; add one with: mailroom account add alice@example.org");
+	cli_list_print(&l.list, "there is no account; add one with: mailroom account add alice@example.org");
 	return rc == RC_OK ? CLI_OK : cli_store_failed(rc, &err, "account list");
 }
 
@@ -329,12 +353,21 @@ static bool cli_sure(const struct cli *cli, const struct store_account *a)
 	return true;
 }
 
+/* switches the sign-in of an account that is going, or that stays after all; RC_NONE: it has none */
+static enum rc cli_cred_enable(struct cli *cli, struct span address, bool on, struct err *err)
+{
+	struct cred *c = cli_cred_open(cli, false);
+	enum rc rc = c ? cred_enable(c, address, on, err) : err_set(err, RC_IO, "the credentials database could not be opened");
+
+	cli_cred_close(&c);
+	return rc;
+}
+
 /* sign-in ends first, so that nobody is let in to an account that is going; put back where the rest fails */
 int cli_account_remove(struct cli *cli)
 {
-	struct span address;
+	struct span address, login;
 	struct store_account a;
-	struct cred_row row;
 	struct cred *c;
 	struct store *s;
 	struct err err = {{0}}, again;
@@ -347,22 +380,22 @@ int cli_account_remove(struct cli *cli)
 		return cli_no_account(address);
 	if (rc != RC_OK || !cli_sure(cli, &a))
 		return CLI_FAILED;
-	c = cli_cred_open(cli, false);
-	if (!c)
-		return CLI_FAILED;
-	had = cred_get(c, cli_login_name(cli, address), &cli->mem, &row, &err);
-	rc = had == RC_OK ? cred_remove(c, row.address, &err) : had == RC_NONE ? RC_OK : had;
-	cli_cred_close(&c);
-	if (rc != RC_OK)
-		return cli_store_failed(rc, &err, "the credentials database");
+	login = cli_login_name(cli, address);
+	had = cli_cred_enable(cli, login, false, &err);
+	if (had != RC_OK && had != RC_NONE)
+		return cli_store_failed(had, &err, "the credentials database");
 	s = cli_store_open(cli, 0);
 	rc = s ? store_account_remove(s, address, &err) : RC_IO;
 	cli_store_close(&s);
-	if (rc == RC_OK)
-		return CLI_OK;
+	if (rc != RC_OK) {
+		if (had == RC_OK && a.enabled && cli_cred_enable(cli, login, true, &again) != RC_OK)
+			cli_note("%.*s cannot sign in any more: %s", SPAN_FMT(address), again.words);
+		return cli_store_failed(rc, &err, "account remove");
+	}
 	c = had == RC_OK ? cli_cred_open(cli, false) : NULL;
-	if (c && cred_put(c, &row, &again) != RC_OK)
-		cli_note("%.*s cannot sign in any more: %s", SPAN_FMT(address), again.words);
+	rc = c ? cred_remove(c, login, &err) : had == RC_OK ? RC_IO : RC_OK;
 	cli_cred_close(&c);
-	return cli_store_failed(rc, &err, "account remove");
+	if (rc == RC_IO && !err.words[0])
+		return CLI_FAILED; /* said */
+	return rc == RC_OK ? CLI_OK : cli_store_failed(rc, &err, "the account is gone; its login, switched off, is not");
 }

@@ -124,6 +124,32 @@ void cli_cred_close(struct cred **c)
 	cli_leave();
 }
 
+bool cli_history_open(const struct cli *cli, struct history **out)
+{
+	char *dir = cli_enter(cli->home, "store");
+	struct err err = {{0}};
+	enum rc rc;
+
+	*out = NULL;
+	if (!dir)
+		return false;
+	rc = history_open(dir, HISTORY_READ_ONLY, out, &err);
+	if (rc == RC_NONE)
+		cli_leave();
+	else if (rc != RC_OK)
+		cli_open_failed(rc, cli, "store", &err);
+	free(dir);
+	return rc == RC_OK || rc == RC_NONE;
+}
+
+void cli_history_close(struct history **h)
+{
+	if (!*h)
+		return;
+	history_close(h);
+	cli_leave();
+}
+
 int cli_store_failed(enum rc rc, const struct err *err, const char *doing)
 {
 	const char *next = "";

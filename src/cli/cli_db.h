@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "store/cred.h"
+#include "store/history.h"
 #include "store/store.h"
 
 /* HOME/store, HOME/auth. NULL: said on standard error. Until closed, a process that was root has that directory as its root and its owner's uid. */
@@ -12,6 +13,10 @@ struct store *cli_store_open(const struct cli *cli, unsigned flags);
 void cli_store_close(struct store **s);
 struct cred *cli_cred_open(const struct cli *cli, bool create);
 void cli_cred_close(struct cred **c);
+
+/* The history beside the mail, for reading: false: said on standard error; true with NULL: there is none yet. */
+bool cli_history_open(const struct cli *cli, struct history **out);
+void cli_history_close(struct history **h);
 
 /* words of a failed call, with what to do about it; returns CLI_FAILED */
 int cli_store_failed(enum rc rc, const struct err *err, const char *doing);

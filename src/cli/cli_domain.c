@@ -1,6 +1,8 @@
 #include "cli/cli_commands.h"
 #include "cli/cli_db.h"
 #include "cli/cli_print.h"
+#include "policy/policy.h"
+#include "store/store_policy.h"
 
 const struct cli_option cli_catch_all_options[] = {{"none", NULL, "refuse unknown addresses again", false}, {NULL, NULL, NULL, false}};
 
@@ -26,29 +28,42 @@ int cli_domain_add(struct cli *cli)
 	return CLI_OK;
 }
 
+struct cli_domain_listing {
+	struct cli_list *list;
+	struct store *s;
+	struct err *err;
+};
+
 static enum rc cli_domain_row(void *arg, const struct store_domain *d)
 {
-	const struct cli_cell cells[] = {{.text = d->name}, {.number = d->accounts}, {.number = d->aliases}, {.text = d->catch_all}};
+	struct cli_domain_listing *l = arg;
+	struct store_domain_policy p = {0};
+	enum rc rc = store_domain_policy(l->s, d->name, NULL, &p, l->err);
+	const struct cli_cell cells[] = {{.text = d->name}, {.number = d->accounts}, {.number = d->aliases}, {.text = d->catch_all},
+		{.text = span_str(policy_identity_name((enum policy_identity)p.identity))}, {.number = p.guard_own}, {.number = p.require_tls},
+		{.number = p.has_allow_list || p.has_header_rules}};
 
-	cli_list_add(arg, cells);
-	return RC_OK;
+	if (rc == RC_OK)
+		cli_list_add(l->list, cells);
+	return rc;
 }
 
 int cli_domain_list(struct cli *cli)
 {
 	static const struct cli_column columns[] = {{"DOMAIN", "domain", CLI_TEXT}, {"ACCOUNTS", "accounts", CLI_NUMBER}, {"ALIASES", "aliases", CLI_NUMBER},
-		{"CATCH-ALL", "catch_all", CLI_TEXT}};
+		{"CATCH-ALL", "catch_all", CLI_TEXT}, {"IDENTITY", "identity", CLI_TEXT}, {"GUARD", "guard", CLI_YES}, {"TLS", "require_tls", CLI_YES},
+		{"RULES", "rules", CLI_YES}};
 	struct store *s = cli_store_open(cli, STORE_READ_ONLY);
-	struct cli_list *list;
 	struct err err = {{0}};
+	struct cli_domain_listing l = {.s = s, .err = &err};
 	enum rc rc;
 
 	if (!s)
 		return CLI_FAILED;
-	list = cli_list_new(columns, 4, cli->json);
-	rc = store_domain_each(s, cli_domain_row, list, &err);
+	l.list = cli_list_new(columns, 8, cli->json);
+	rc = store_domain_each(s, cli_domain_row, &l, &err);
 	cli_store_close(&s);
-	cli_list_print(&list, "no domain is hosted here; add one with: mailroom domain add example.org");
+	cli_list_print(&l.list, "no domain is hosted here; add one with: mailroom domain add example.org");
 	return rc == RC_OK ? CLI_OK : cli_store_failed(rc, &err, "domain list");
 }
 

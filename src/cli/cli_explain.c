@@ -1,178 +1,40 @@
 #include "cli/cli_explain.h"
 
 #include <errno.h>
-#include <jansson.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "answer/explain.h"
+#include "base/buf.h"
+#include "cli/cli_explain_print.h"
 
 enum { EXIT_FOUND, EXIT_NOTHING, EXIT_USAGE };
-enum { REASONS_SHOWN = 3, WHY_BYTES = 1024, WIDTH_COLUMNS = 100 };
+enum { HEAD_BYTES = 64 << 10, CHUNK_BYTES = 256 << 10, BATCH_LINE_BYTES = 256 << 10 };
 
-static const char explain_usage[] = "usage: mailroom explain [--json] [--why] [TEXT ...]\n"
-				    "TEXT is a reply line, an enhanced code (5.7.1), a reply code (503) or the name of a cause;\n"
-				    "without TEXT it is read from standard input.\n";
+static const char explain_usage[] =
+	"usage: mailroom explain [--json] [--why] [--program NAME] [TEXT ... | FILE | --file FILE]\n"
+	"       mailroom explain [--json] --batch FILE\n"
+	"TEXT is a reply line, an enhanced code (5.7.1), a reply code (503) or the name of a cause. A FILE, or standard\n"
+	"input where nothing is given, may also be a bounce, the protocol of a conversation or the log of a mail server.\n"
+	"With --batch each line is a text of its own (\\n in it is a line end), and each answer one line of JSON.\n"
+	"--why says what speaks for the causes, --program how the settings are made in that mail program.\n";
 
-/* "this" server would be wrong: the text is mostly another one's */
-static const struct {
-	const char *who, *title;
-} explain_roles[] = {
-	{"client", "Mail program: "},
-	{"sender", "Sender: "},
-	{"admin", "Administrator of the server that refused: "},
-	{"remote-admin", "Administrator of the other server: "},
-	{"nobody", ""},
+struct explain_options {
+	bool json, why, help;
+	const char *file, *batch, *program;
 };
 
-static const char *explain_role_title(const char *who)
+/* up to `most` bytes; false: it cannot be read */
+static bool explain_read(int fd, struct buf *text, size_t most)
 {
-	for (size_t i = 0; i < sizeof(explain_roles) / sizeof(explain_roles[0]); i++)
-		if (strcmp(explain_roles[i].who, who) == 0)
-			return explain_roles[i].title;
-	return "";
-}
+	while (text->len < most) {
+		size_t want = most - text->len < CHUNK_BYTES ? most - text->len : CHUNK_BYTES;
+		uint8_t *to = buf_reserve(text, want);
+		ssize_t n;
 
-static const char *explain_retry_words(const char *retry)
-{
-	if (strcmp(retry, "later") == 0)
-		return "after a while";
-	return strcmp(retry, "after-fix") == 0 ? "when this has been put right" : "no, the answer would be the same";
-}
-
-/* words of the catalogue behind a title, broken between words; what follows the first line stands below its beginning */
-static void explain_print_words(int indent, int hang, const char *title, const char *words)
-{
-	struct span left = span_str(words), line;
-	size_t room;
-
-	printf("%*s%s", indent, "", title);
-	room = (size_t)(WIDTH_COLUMNS - indent) - strlen(title);
-	indent += hang;
-	while (left.len > room) {
-		size_t cut = room;
-
-		while (cut > 0 && left.ptr[cut] != ' ')
-			cut--;
-		if (cut == 0)
-			break;
-		line = span_head(left, cut);
-		left = span_from(left, cut + 1);
-		printf("%.*s\n%*s", SPAN_FMT(line), indent, "");
-		room = (size_t)(WIDTH_COLUMNS - indent);
-	}
-	printf("%.*s\n", SPAN_FMT(left));
-}
-
-static json_t *explain_json_cause(const struct explain_candidate *c)
-{
-	const struct cause *e = cause_get(c->cause);
-	json_t *likely = json_array(), *fix = json_array();
-	struct buf why;
-	json_t *out;
-
-	buf_init(&why, WHY_BYTES);
-	explain_why(&why, c);
-	for (size_t i = 0; e->likely[i]; i++)
-		json_array_append_new(likely, json_string(e->likely[i]));
-	for (const struct cause_advice *a = e->fixes; a->who; a++)
-		json_array_append_new(fix, json_pack("{s:s, s:s}", "who", a->who, "what", a->what));
-	out = json_pack("{s:s, s:f, s:s, s:s, s:o, s:o, s:s, s:b, s:b, s:s}", "slug", e->slug, "confidence", c->confidence, "meaning", e->meaning,
-		"why", buf_cstr(&why), "likely", likely, "fix", fix, "retry", e->retry, "code_permanent", e->code_permanent,
-		"cause_permanent", e->cause_permanent, "source", e->source);
-	buf_clear(&why);
-	return out;
-}
-
-static void explain_print_json(const struct explanation *e)
-{
-	json_t *causes = json_array(), *out;
-
-	for (size_t i = 0; i < e->count; i++)
-		json_array_append_new(causes, explain_json_cause(&e->found[i]));
-	out = json_pack("{s:o, s:b, s:s, s:b}", "causes", causes, "undecided", e->undecided, "emitter", e->own ? "mailroom" : "unknown", "cut",
-		e->cut);
-	if (e->count) /* one slug for scripts that want only one */
-		json_object_set_new(out, "verdict", json_string(cause_slug(e->undecided ? CAUSE_INSUFFICIENT_TEXT : e->found[0].cause)));
-	if (e->code)
-		json_object_set_new(out, "code", json_integer(e->code));
-	if (e->enhanced[0])
-		json_object_set_new(out, "enhanced", json_string(e->enhanced));
-	if (e->undecided)
-		json_object_set_new(out, "decide", json_string(cause_get(CAUSE_INSUFFICIENT_TEXT)->fixes[0].what));
-	json_dumpf(out, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(3));
-	putchar('\n');
-	json_decref(out);
-}
-
-static void explain_print_why(const struct explain_candidate *c)
-{
-	struct buf words;
-
-	buf_init(&words, WHY_BYTES);
-	explain_why(&words, c);
-	printf("  Found by %s, %.0f %% sure.\n", buf_cstr(&words), c->confidence * 100);
-	buf_clear(&words);
-}
-
-/* number 0: the only one */
-static void explain_print_cause(const struct explain_candidate *c, size_t number, bool why, bool details)
-{
-	const struct cause *e = cause_get(c->cause);
-	char title[24] = "";
-
-	if (number)
-		(void)snprintf(title, sizeof(title), "%zu. ", number);
-	explain_print_words(0, number ? 3 : 0, title, e->meaning);
-	printf("  Cause: %s\n", e->slug);
-	if (why)
-		explain_print_why(c);
-	if (!details)
-		return;
-	puts("  Likely because");
-	for (size_t i = 0; e->likely[i] && i < REASONS_SHOWN; i++)
-		explain_print_words(4, 2, "- ", e->likely[i]);
-	puts("  What to do");
-	for (const struct cause_advice *a = e->fixes; a->who; a++)
-		explain_print_words(4, 2, explain_role_title(a->who), a->what);
-	printf("  Try again: %s\n", explain_retry_words(e->retry));
-}
-
-static void explain_print(const struct explanation *e, bool why)
-{
-	const struct cause *unsure = cause_get(CAUSE_INSUFFICIENT_TEXT);
-
-	if (!e->count) {
-		puts("No known cause fits this text. Give the whole reply of the server, with its number.");
-		return;
-	}
-	if (e->undecided)
-		printf("%s The likeliest is first.\n\n", unsure->meaning);
-	for (size_t i = 0; i < e->count && (e->undecided || why || i == 0); i++) {
-		explain_print_cause(&e->found[i], e->undecided || why ? i + 1 : 0, why, i == 0 || (e->undecided && i == 1));
-		if (e->undecided)
-			putchar('\n');
-	}
-	if (e->undecided) {
-		printf("To find out which (%s)\n", unsure->slug);
-		for (const struct cause_advice *a = unsure->fixes; a->who; a++)
-			explain_print_words(4, 2, explain_role_title(a->who), a->what);
-	}
-	if (e->cut)
-		printf("Only the first %d KiB were looked at.\n", EXPLAIN_INPUT_BYTES >> 10);
-}
-
-static bool explain_read_stdin(struct buf *text)
-{
-	ssize_t n;
-
-	for (;;) {
-		uint8_t *to = buf_reserve(text, 4096);
-
-		if (!to) { /* more than is looked at: the rest stays unread */
-			text->overflow = false;
+		if (!to)
 			return true;
-		}
-		n = read(STDIN_FILENO, to, 4096);
+		n = read(fd, to, want);
 		if (n > 0)
 			text->len += (size_t)n;
 		else if (n == 0)
@@ -180,24 +42,135 @@ static bool explain_read_stdin(struct buf *text)
 		else if (errno != EINTR)
 			return false;
 	}
-}
-
-static bool explain_gather(struct buf *text, int argc, char **argv)
-{
-	if (argc == 0)
-		return explain_read_stdin(text);
-	for (int i = 0; i < argc; i++) {
-		if (i)
-			buf_add_byte(text, ' ');
-		buf_add(text, span_head(span_str(argv[i]), EXPLAIN_INPUT_BYTES + 1));
-	}
-	text->overflow = false;
 	return true;
 }
 
-struct explain_options {
-	bool json, why, help;
-};
+static int explain_log(int fd, struct buf *head, const struct explain_options *o)
+{
+	struct mailroom_answer_log *log = mailroom_answer_log_new();
+	bool ok = true, more = true, found;
+
+	while (more) {
+		mailroom_answer_log_feed(log, head->ptr, head->len);
+		buf_reset(head);
+		ok = explain_read(fd, head, CHUNK_BYTES);
+		more = ok && head->len;
+	}
+	mailroom_answer_log_end(log);
+	if (!ok)
+		perror("mailroom explain");
+	if (o->json)
+		explain_print_log_json(log);
+	else
+		explain_print_log(log, o->why);
+	found = mailroom_answer_log_slug(log, 0) != NULL;
+	mailroom_answer_log_free(log);
+	return !ok ? EXIT_USAGE : found ? EXIT_FOUND : EXIT_NOTHING;
+}
+
+static int explain_one(struct span text, const struct explain_options *o)
+{
+	struct mailroom_answer *a = mailroom_answer_text(text.ptr, text.len);
+	bool found = mailroom_answer_count(a) > 0;
+
+	if (o->json)
+		explain_print_json(a, 0);
+	else
+		explain_print(a, o->why);
+	mailroom_answer_free(a);
+	return found ? EXIT_FOUND : EXIT_NOTHING;
+}
+
+static int explain_stream(int fd, const struct explain_options *o)
+{
+	struct buf text;
+	bool ok;
+	int rc;
+
+	buf_init(&text, MAILROOM_ANSWER_BYTES + CHUNK_BYTES);
+	ok = explain_read(fd, &text, HEAD_BYTES);
+	if (ok && mailroom_answer_is_log(text.ptr, text.len)) {
+		rc = explain_log(fd, &text, o);
+	} else {
+		ok = ok && explain_read(fd, &text, MAILROOM_ANSWER_BYTES + 1); /* more is not looked at */
+		if (!ok)
+			perror("mailroom explain");
+		rc = ok ? explain_one(buf_span(&text), o) : EXIT_USAGE;
+	}
+	buf_clear(&text);
+	return rc;
+}
+
+static int explain_file(const char *path, const struct explain_options *o)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), rc;
+
+	if (fd < 0) {
+		fprintf(stderr, "mailroom explain: %s: %s\n", path, strerror(errno));
+		return EXIT_USAGE;
+	}
+	rc = explain_stream(fd, o);
+	(void)close(fd);
+	return rc;
+}
+
+/* "\n" as a line end */
+static void explain_unescape(struct buf *out, struct span line)
+{
+	buf_reset(out);
+	while (line.len) {
+		bool end = line.len > 1 && line.ptr[0] == '\\' && line.ptr[1] == 'n',
+		     skip = line.len > 1 && line.ptr[0] == '\\' && line.ptr[1] == 'r';
+
+		if (!skip)
+			buf_add_byte(out, end ? '\n' : line.ptr[0]);
+		line = span_from(line, end || skip ? 2 : 1);
+	}
+}
+
+/* without its end; of a line longer than the buffer the rest is dropped. false: no more */
+static bool explain_next_line(FILE *in, struct buf *line)
+{
+	int c;
+
+	buf_reset(line);
+	while ((c = getc_unlocked(in)) != EOF && c != '\n')
+		buf_add_byte(line, (uint8_t)c);
+	line->overflow = false;
+	return c != EOF || line->len;
+}
+
+static int explain_batch(const char *path)
+{
+	bool standard = strcmp(path, "-") == 0;
+	FILE *in = standard ? stdin : fopen(path, "re");
+	unsigned long number = 0;
+	struct buf text;
+	struct buf line;
+	int rc = EXIT_FOUND;
+
+	if (!in) {
+		fprintf(stderr, "mailroom explain: %s: %s\n", path, strerror(errno));
+		return EXIT_USAGE;
+	}
+	buf_init(&line, BATCH_LINE_BYTES);
+	buf_init(&text, BATCH_LINE_BYTES);
+	while (explain_next_line(in, &line)) {
+		struct mailroom_answer *a;
+
+		explain_unescape(&text, buf_span(&line));
+		a = mailroom_answer_text(text.ptr, text.len);
+		explain_print_json(a, ++number);
+		mailroom_answer_free(a);
+	}
+	if (ferror(in))
+		rc = EXIT_USAGE;
+	buf_clear(&text);
+	buf_clear(&line);
+	if (!standard)
+		(void)fclose(in);
+	return rc;
+}
 
 /* Only words with two dashes are options: a text may well begin with "-ERR". Returns the first text; 0: an unknown option. */
 static int explain_take_options(int argc, char **argv, struct explain_options *out)
@@ -205,7 +178,9 @@ static int explain_take_options(int argc, char **argv, struct explain_options *o
 	const struct {
 		const char *name;
 		bool *flag;
-	} table[] = {{"--json", &out->json}, {"--why", &out->why}, {"--help", &out->help}};
+		const char **value;
+	} table[] = {{"--json", &out->json, NULL}, {"--why", &out->why, NULL},	   {"--help", &out->help, NULL},
+		     {"--file", NULL, &out->file}, {"--batch", NULL, &out->batch}, {"--program", NULL, &out->program}};
 	int at = 1;
 
 	for (; at < argc && strncmp(argv[at], "--", 2) == 0; at++) {
@@ -213,9 +188,14 @@ static int explain_take_options(int argc, char **argv, struct explain_options *o
 
 		if (!argv[at][2])
 			return at + 1;
-		for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-			if (strcmp(argv[at], table[i].name) == 0)
-				known = *table[i].flag = true;
+		for (size_t i = 0; i < sizeof(table) / sizeof(table[0]) && !known; i++) {
+			known = strcmp(argv[at], table[i].name) == 0;
+			if (known && table[i].flag)
+				*table[i].flag = true;
+			else if (known && ++at < argc)
+				*table[i].value = argv[at];
+			else if (known)
+				return 0;
 		}
 		if (!known)
 			return 0;
@@ -223,28 +203,55 @@ static int explain_take_options(int argc, char **argv, struct explain_options *o
 	return at;
 }
 
+static int explain_words(int argc, char **argv, const struct explain_options *o)
+{
+	struct buf text;
+	int rc;
+
+	buf_init(&text, MAILROOM_ANSWER_BYTES);
+	for (int i = 0; i < argc; i++) {
+		if (i)
+			buf_add_byte(&text, ' ');
+		buf_add(&text, span_str(argv[i]));
+	}
+	text.overflow = false;
+	rc = explain_one(buf_span(&text), o);
+	buf_clear(&text);
+	return rc;
+}
+
+/* a path of one word: the file it names, or one that is missing */
+static bool explain_is_file(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0)
+		return strpbrk(path, "/.") && !S_ISDIR(st.st_mode);
+	return strchr(path, '/') && !strpbrk(path, " :<>@\\\n") && (path[0] < '0' || path[0] > '9');
+}
+
 int cli_explain(int argc, char **argv)
 {
-	struct explain_options options = {0};
-	struct explanation e;
-	struct buf text;
-	int at = explain_take_options(argc, argv, &options);
+	struct explain_options o = {0};
+	int at = explain_take_options(argc, argv, &o), rc;
 
-	if (at == 0 || options.help) {
+	if (at == 0 || o.help) {
 		fputs(explain_usage, at ? stdout : stderr);
 		return at ? EXIT_FOUND : EXIT_USAGE;
 	}
-	buf_init(&text, 2 * EXPLAIN_INPUT_BYTES);
-	if (!explain_gather(&text, argc - at, argv + at)) {
-		perror("mailroom explain: standard input");
-		buf_clear(&text);
-		return EXIT_USAGE;
-	}
-	explain_text(buf_span(&text), &e);
-	if (options.json)
-		explain_print_json(&e);
+	if (o.batch)
+		return explain_batch(o.batch);
+	if (o.program && at == argc && !o.file && isatty(STDIN_FILENO))
+		return explain_print_program(o.program) ? EXIT_FOUND : EXIT_USAGE;
+	if (o.file)
+		rc = explain_file(o.file, &o);
+	else if (at == argc)
+		rc = explain_stream(STDIN_FILENO, &o);
+	else if (at + 1 == argc && explain_is_file(argv[at]))
+		rc = explain_file(argv[at], &o);
 	else
-		explain_print(&e, options.why);
-	buf_clear(&text);
-	return e.count ? EXIT_FOUND : EXIT_NOTHING;
+		rc = explain_words(argc - at, argv + at, &o);
+	if (o.program && !o.json && rc != EXIT_USAGE && !explain_print_program(o.program))
+		return EXIT_USAGE;
+	return rc;
 }

@@ -5,9 +5,15 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/net.h"
 
 enum conf_kind { CONF_MX, CONF_SUBMISSION, CONF_POP3 };
 enum conf_tls { CONF_TLS_NONE, CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT };
+enum conf_early { CONF_EARLY_REFUSE, CONF_EARLY_ALLOW };
+
+/* how many in 10 seconds, a minute, an hour, a day; 0: as many as one likes */
+enum { CONF_RATE_PEAK, CONF_RATE_MINUTE, CONF_RATE_HOUR, CONF_RATE_DAY, CONF_RATE_WINDOWS };
+struct conf_rates { uint32_t most[CONF_RATE_WINDOWS]; };
 
 struct conf_listener {
 	const char *name;        /* section title */
@@ -20,8 +26,28 @@ struct conf_listener {
 	bool auth_without_tls;   /* offer sign-in in the clear */
 	bool tls_required;       /* refuse MAIL before TLS (submission with starttls: on by default) */
 	uint32_t connections_max, connections_per_address_max;
+	bool auth;               /* sign-in is offered (pop3: always) */
+	const char *relay_networks; /* titles, a blank between them; resolved: */
+	const struct conf_network **networks; size_t network_count;
+	bool relay_window;       /* pop3: opens it; mx, submission: heeds it */
+	struct net_list deny, proxy_from;
+	enum conf_early early;   /* mx: text behind a command whose answer has to be read first */
 	uint32_t line;           /* where it stands in the file */
 };
+
+struct conf_network {
+	const char *name;
+	struct net_list addresses;
+	const char *senders;     /* domains, a blank between them; "": any */
+	struct conf_rates messages, recipients;
+	uint32_t line;
+};
+
+/* served by the user role: people may send through it to elsewhere (mx: only where it says so) */
+static inline bool conf_listener_relays(const struct conf_listener *l)
+{
+	return l->kind != CONF_MX || l->auth || l->network_count || l->relay_window;
+}
 
 struct conf_certificate { const char *name, *chain, *key; uint32_t line; }; /* absolute paths */
 
@@ -32,6 +58,8 @@ struct conf {
 	const char *default_domain;   /* for bare login names; "" = none */
 	struct conf_listener *listeners; size_t listener_count;
 	struct conf_certificate *certificates; size_t certificate_count;
+	struct conf_network *networks; size_t network_count;
+	uint64_t relay_window_ms; struct net_list relay_window_networks; uint32_t relay_window_v6_bits; bool full_mailbox_sends;
 	uint32_t workers_mx, workers_user; /* resolved: 0 in the file means one a core */
 	uint32_t uid_base;            /* roles run as uid_base + role number where started as root */
 	const char *log_file;         /* "" = standard error */
@@ -40,12 +68,16 @@ struct conf {
 	const char *mechanisms;       /* "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN" */
 	/* limits and times, see settings.def for words and defaults */
 	uint64_t message_max_bytes, default_quota_bytes;
-	uint32_t rcpt_max, rcpt_open_max, transaction_max, bad_command_max, noop_max, auth_failure_max, hops_max;
+	uint32_t rcpt_max, rcpt_open_max, domain_max, transaction_max, unauth_command_max, bad_command_max, noop_max, auth_failure_max, hops_max;
 	uint64_t smtp_greeting_ms, smtp_command_ms, smtp_data_ms, smtp_session_ms, smtp_auth_ms, tls_handshake_ms;
 	uint32_t data_rate_floor;
 	uint64_t pop3_command_ms, pop3_login_ms, pop3_session_ms; /* session: 0 = no limit */
 	uint64_t auth_failure_delay_ms; uint32_t auth_failures_per_address, auth_failures_per_account; uint64_t auth_failure_window_ms;
+	uint32_t history_days; uint64_t history_max_bytes; /* days 0: no history */
+	struct conf_rates rate_account_messages, rate_account_rcpts, rate_address_messages, rate_address_rcpts, rate_mailbox_messages;
+	struct conf_rates rate_address_connections, rate_address_helo, rate_address_unknown, rate_address_unauth, rate_address_rcpt_failures; /* of a worker */
 	uint64_t drain_ms;            /* how long old workers may finish after a reload or SIGTERM */
+	const void *places;           /* where each setting stood, for conf_where */
 	void *memory;                 /* what owns all of the above */
 };
 
@@ -55,6 +87,13 @@ enum rc conf_load(const char *file, const char *home, struct conf **out, struct 
  * it, as conf_write's does. */
 enum rc conf_parse(struct span text, const char *name, const char *home, struct conf **out, struct err *err) RC_WARN;
 void conf_free(struct conf **c);
+/* where a setting stands, as "FILE:LINE"; where the default holds: where its section stands, else the file. title: "" for untitled sections */
+void conf_where(const struct conf *c, const char *section, const char *title, const char *setting, struct buf *out);
+/* a list of rates as settings and the command line take it ("100/min 2000/day", "" for none). RC_BAD with what would be right */
+enum rc conf_rates_parse(struct span text, struct conf_rates *out, struct err *err) RC_WARN;
+void conf_rates_write(const struct conf_rates *r, struct buf *out);
+/* a list with a blank between its entries: cuts the first off; false: it is empty */
+bool conf_list_next(const char **rest, struct span *out);
 /* as conf_load, but the certificate files need not be there: for commands that do without them */
 enum rc conf_read(const char *file, const char *home, struct conf **out, struct err *err) RC_WARN;
 /* `serve --listen NAME=ADDRESS:PORT`: from now on every conf_load and conf_read of this process (reloads too) moves that listener there. RC_BAD: not of that form */

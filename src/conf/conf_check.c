@@ -18,7 +18,7 @@ _Static_assert(sizeof(conf_default_listeners) / sizeof(conf_default_listeners[0]
 static void conf_defaults(const struct conf_draft *d, enum conf_section_id id, void *base)
 {
 	for (size_t i = 0; i < conf_setting_count; i++)
-		if (conf_settings[i].section == id && (conf_settings[i].def[0] || conf_settings[i].type == CONF_NAME))
+		if (conf_settings[i].section == id && (conf_settings[i].def[0] || conf_settings[i].type == CONF_NAME || conf_settings[i].type >= CONF_NETWORKS))
 			(void)!conf_setting_read(&conf_settings[i], span_str(conf_settings[i].def), d->conf->home, d->mem, base, NULL);
 }
 
@@ -40,6 +40,7 @@ static enum rc conf_fill_lists(struct conf_draft *d, struct err *err)
 			l->port = like->port;
 			l->tls = like->tls;
 			l->tls_required = like->tls_required;
+			l->auth = like->kind != CONF_MX;
 		}
 	}
 	if (!c->certificate_count) {
@@ -116,6 +117,8 @@ static void conf_listener_fill(const struct conf_look *k)
 	l->line = k->places->section.line;
 	if (!l->port)
 		l->port = usual[l->kind][l->tls == CONF_TLS_IMPLICIT];
+	if (!conf_look_set(k, "auth"))
+		l->auth = l->kind != CONF_MX;
 	if (!conf_look_set(k, "tls-required") && k->places->section.line)
 		l->tls_required = l->kind == CONF_SUBMISSION && l->tls == CONF_TLS_STARTTLS && !l->auth_without_tls;
 }
@@ -126,8 +129,12 @@ static enum rc conf_listener_sense(const struct conf_look *k)
 
 	if (k->places->section.line && !conf_look_set(k, "kind"))
 		return conf_look_fail(k, "kind", "not given; mx, submission or pop3 would be right");
-	if (l->kind == CONF_MX && l->auth_without_tls)
-		return conf_look_fail(k, "auth-without-tls", "nobody signs in on an mx listener; leave it out, or kind = submission would be right");
+	if (l->kind == CONF_MX && l->auth_without_tls && !l->auth)
+		return conf_look_fail(k, "auth-without-tls", "nobody signs in on an mx listener without auth = yes; leave it out, or kind = submission would be right");
+	if (l->kind == CONF_POP3 && conf_look_set(k, "auth"))
+		return conf_look_fail(k, "auth", "is for mx and submission; on a pop3 listener people always sign in");
+	if (l->kind == CONF_SUBMISSION && !l->auth && !l->relay_networks[0] && !l->relay_window)
+		return conf_look_fail(k, "auth", "with no nobody could send here; yes, or relay-networks, would be right");
 	if (l->kind == CONF_POP3 && conf_look_set(k, "tls-required"))
 		return conf_look_fail(k, "tls-required", "is for mx and submission; on a pop3 listener auth-without-tls = no has this effect");
 	if (l->tls == CONF_TLS_IMPLICIT && l->auth_without_tls)
@@ -136,7 +143,7 @@ static enum rc conf_listener_sense(const struct conf_look *k)
 		return conf_look_fail(k, "tls-required", "cannot be with tls = none; tls = starttls or implicit would be right");
 	if (l->auth_without_tls && l->tls_required)
 		return conf_look_fail(k, "auth-without-tls", "people could sign in, but not send, before TLS; tls-required = no or auth-without-tls = no would be right");
-	if (l->kind != CONF_MX && l->tls == CONF_TLS_NONE && !l->auth_without_tls)
+	if (l->auth && l->tls == CONF_TLS_NONE && !l->auth_without_tls)
 		return conf_look_fail(k, "tls", "with none nobody could sign in; starttls, implicit, or auth-without-tls = yes would be right");
 	if (l->tls == CONF_TLS_NONE && conf_look_set(k, "certificate"))
 		return conf_look_fail(k, "certificate", "has no use with tls = none; leave it out, or tls = starttls would be right");
@@ -202,6 +209,58 @@ static enum rc conf_certificate_check(const struct conf_draft *d, size_t i, stru
 	return RC_OK;
 }
 
+/* ---- where settings stand */
+
+static enum rc conf_places_keep(struct conf_draft *d)
+{
+	struct conf_draft *kept = arena_alloc(d->mem, sizeof(*kept));
+
+	if (!kept)
+		return RC_OK; /* the caller sees the overflow */
+	*kept = *d;
+	d->conf->places = kept;
+	return RC_OK;
+}
+
+static const char *conf_title(const void *list, size_t bytes, size_t i)
+{
+	return *(const char *const *)((const char *)list + i * bytes); /* these structures begin with their title */
+}
+
+static const struct conf_places *conf_places_of(const struct conf_draft *d, enum conf_section_id id, const char *title)
+{
+	const struct conf *c = d->conf;
+	const struct { enum conf_section_id id; const struct conf_places *places; const void *list; size_t bytes, count; } titled[] = {
+		{CONF_SECTION_LISTENER, d->listeners, c->listeners, sizeof(*c->listeners), c->listener_count},
+		{CONF_SECTION_CERTIFICATE, d->certificates, c->certificates, sizeof(*c->certificates), c->certificate_count},
+		{CONF_SECTION_NETWORK, d->networks, c->networks, sizeof(*c->networks), c->network_count},
+	};
+
+	for (size_t k = 0; k < sizeof(titled) / sizeof(titled[0]); k++)
+		for (size_t i = 0; titled[k].id == id && titled[k].places && i < titled[k].count; i++)
+			if (strcmp(conf_title(titled[k].list, titled[k].bytes, i), title) == 0)
+				return &titled[k].places[i];
+	return conf_sections[id].titled ? NULL : &d->top;
+}
+
+void conf_where(const struct conf *c, const char *section, const char *title, const char *setting, struct buf *out)
+{
+	const struct conf_draft *d = c->places;
+	struct conf_place at = {0};
+
+	for (int id = 0; d && id < CONF_SECTION_COUNT; id++) {
+		const struct conf_setting *s = conf_setting_find((enum conf_section_id)id, setting);
+		const struct conf_places *p = strcmp(conf_sections[id].name, section) == 0 ? conf_places_of(d, (enum conf_section_id)id, title) : NULL;
+
+		if (!p)
+			continue;
+		at = s && p->at[s - conf_settings].line ? p->at[s - conf_settings] : p->section;
+	}
+	buf_add_str(out, at.line ? d->files[at.file] : c->file);
+	if (at.line)
+		buf_printf(out, ":%u", at.line);
+}
+
 enum rc conf_draft_check(struct conf_draft *d, struct err *err)
 {
 	struct conf *c = d->conf;
@@ -222,6 +281,10 @@ enum rc conf_draft_check(struct conf_draft *d, struct err *err)
 		if (rc == RC_OK)
 			rc = conf_listener_alone(&k);
 	}
+	if (rc == RC_OK)
+		rc = conf_relay_check(d, err);
+	if (rc == RC_OK)
+		rc = conf_places_keep(d);
 	if (rc == RC_OK && d->mem->overflow)
 		rc = err_set(err, RC_BAD, "%s: the configuration is too large", d->files[0]);
 	return rc;

@@ -295,7 +295,7 @@ static enum rc conf_take_titled(struct conf_draft *d, cfg_t *root, enum conf_sec
 		cfg_t *sec = cfg_getnsec(root, name, (unsigned)i);
 		const char *title = arena_str(d->mem, span_str(cfg_title(sec)));
 
-		/* both structures begin with their title */
+		/* these structures begin with their title */
 		memcpy(list + i * bytes, &title, sizeof(title));
 		conf_take(d, id, sec, list + i * bytes, &places[i]);
 		for (size_t k = 0; k < conf_reading->begun_count; k++)
@@ -308,7 +308,8 @@ static enum rc conf_take_titled(struct conf_draft *d, cfg_t *root, enum conf_sec
 	return RC_OK;
 }
 
-_Static_assert(offsetof(struct conf_listener, name) == 0 && offsetof(struct conf_certificate, name) == 0, "titles come first");
+_Static_assert(offsetof(struct conf_listener, name) == 0 && offsetof(struct conf_certificate, name) == 0 &&
+	offsetof(struct conf_network, name) == 0, "titles come first");
 
 /* A section is complete. libConfuse keeps only where it ends; sections do not nest, so the n-th complete one is the n-th that conf_text_ready saw begin. */
 static int conf_section_cb(cfg_t *cfg, cfg_opt_t *opt)
@@ -325,7 +326,7 @@ static int conf_section_cb(cfg_t *cfg, cfg_opt_t *opt)
 
 static enum rc conf_take_all(struct conf_draft *d, cfg_t *root, struct err *err)
 {
-	void *listeners, *certificates;
+	void *listeners, *certificates, *networks;
 
 	for (int i = 0; i < CONF_SECTION_COUNT; i++)
 		if (!conf_sections[i].titled)
@@ -333,8 +334,11 @@ static enum rc conf_take_all(struct conf_draft *d, cfg_t *root, struct err *err)
 	if (conf_take_titled(d, root, CONF_SECTION_LISTENER, CONF_LISTENERS, sizeof(struct conf_listener), &listeners, &d->conf->listener_count,
 			&d->listeners, err) != RC_OK ||
 		conf_take_titled(d, root, CONF_SECTION_CERTIFICATE, CONF_CERTIFICATES, sizeof(struct conf_certificate), &certificates,
-			&d->conf->certificate_count, &d->certificates, err) != RC_OK)
+			&d->conf->certificate_count, &d->certificates, err) != RC_OK ||
+		conf_take_titled(d, root, CONF_SECTION_NETWORK, CONF_NETWORKS_MAX, sizeof(struct conf_network), &networks, &d->conf->network_count, &d->networks,
+			err) != RC_OK)
 		return RC_BAD;
+	d->conf->networks = networks;
 	d->conf->listeners = listeners;
 	d->conf->certificates = certificates;
 	return d->mem->overflow ? conf_draft_fail(d, (struct conf_place){0}, RC_BAD, err, "the configuration is too large") : RC_OK;

@@ -6,6 +6,7 @@
 
 const char *const conf_kinds[] = {"mx", "submission", "pop3", NULL};
 const char *const conf_tls_names[] = {"none", "starttls", "implicit", NULL};
+const char *const conf_early_names[] = {"refuse", "allow", NULL};
 const char *const conf_log_levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const conf_mechanisms[] = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", NULL};
 
@@ -14,6 +15,7 @@ const struct conf_section conf_sections[CONF_SECTION_COUNT] = {
 #define SETTING(...)
 #define LISTENER(...)
 #define CERTIFICATE(...)
+#define NETWORK(...)
 #include "conf/settings.def"
 };
 
@@ -25,6 +27,7 @@ const struct conf_setting conf_settings[] = {
 #define SETTING(...) CONF_ROW(struct conf, __VA_ARGS__)
 #define LISTENER(...) CONF_ROW(struct conf_listener, __VA_ARGS__)
 #define CERTIFICATE(...) CONF_ROW(struct conf_certificate, __VA_ARGS__)
+#define NETWORK(...) CONF_ROW(struct conf_network, __VA_ARGS__)
 #include "conf/settings.def"
 };
 const size_t conf_setting_count = sizeof(conf_settings) / sizeof(conf_settings[0]);
@@ -98,15 +101,18 @@ void conf_setting_write(const struct conf_setting *s, const void *base, struct b
 	case CONF_CHOICE:
 		buf_add_str(out, s->choices[*(const int *)at]);
 		break;
-	case CONF_IP: case CONF_HOST: case CONF_DOMAIN: case CONF_PATH: case CONF_NAME: case CONF_MECHANISMS:
+	case CONF_IP: case CONF_HOST: case CONF_DOMAIN: case CONF_PATH: case CONF_NAME: case CONF_MECHANISMS: case CONF_NAMES: case CONF_DOMAINS:
 		conf_quote(out, span_str(*(const char *const *)at));
+		break;
+	case CONF_NETWORKS: case CONF_RATES:
+		conf_list_write(s->type, at, out);
 		break;
 	}
 }
 
 /* ---- reading */
 
-static enum rc conf_bad(struct err *err, struct span text, const char *is, const char *right)
+enum rc conf_bad(struct err *err, struct span text, const char *is, const char *right)
 {
 	struct buf shown;
 
@@ -342,6 +348,8 @@ enum rc conf_setting_read(const struct conf_setting *s, struct span text, const 
 		if (copy && at)
 			*(const char **)at = copy;
 		return copy ? RC_OK : RC_BAD;
+	case CONF_NETWORKS: case CONF_RATES: case CONF_NAMES: case CONF_DOMAINS:
+		return conf_list_read(s->type, text, mem, at, err);
 	}
 	return RC_BAD;
 }

@@ -10,6 +10,8 @@ static void conf_write_section(enum conf_section_id id, const void *base, struct
 		if (conf_settings[i].type == CONF_BOOL && conf_settings[i].offset == offsetof(struct conf_listener, tls_required) && id == CONF_SECTION_LISTENER &&
 			((const struct conf_listener *)base)->kind == CONF_POP3)
 			continue; /* not a setting of these */
+		if (id == CONF_SECTION_LISTENER && strcmp(conf_settings[i].name, "auth") == 0 && ((const struct conf_listener *)base)->kind == CONF_POP3)
+			continue;
 		if (id == CONF_SECTION_LISTENER && strcmp(conf_settings[i].name, "certificate") == 0 && ((const struct conf_listener *)base)->tls == CONF_TLS_NONE)
 			continue;
 		buf_printf(out, "%s%s = ", id == CONF_SECTION_TOP ? "" : "\t", conf_settings[i].name);
@@ -39,6 +41,8 @@ void conf_write(const struct conf *c, struct buf *out)
 	}
 	for (size_t i = 0; i < c->certificate_count; i++)
 		conf_write_titled(CONF_SECTION_CERTIFICATE, c->certificates[i].name, &c->certificates[i], out);
+	for (size_t i = 0; i < c->network_count; i++)
+		conf_write_titled(CONF_SECTION_NETWORK, c->networks[i].name, &c->networks[i], out);
 	for (size_t i = 0; i < c->listener_count; i++)
 		conf_write_titled(CONF_SECTION_LISTENER, c->listeners[i].name, &c->listeners[i], out);
 }
@@ -157,7 +161,7 @@ void conf_write_sample_for(struct buf *out, const char *hostname, const char *de
 		if (id == CONF_SECTION_LISTENER)
 			conf_sample_listeners(out);
 		if (id != CONF_SECTION_TOP)
-			buf_printf(out, "%s%s%s {\n", titled ? "#" : "", conf_sections[id].name, titled ? id == CONF_SECTION_LISTENER ? " NAME" : " default" : "");
+			buf_printf(out, "%s%s%s {\n", titled ? "#" : "", conf_sections[id].name, titled ? id == CONF_SECTION_CERTIFICATE ? " default" : " NAME" : "");
 		for (size_t i = 0; i < conf_setting_count; i++) {
 			const struct conf_setting *s = &conf_settings[i];
 			const char *value = NULL;
@@ -210,7 +214,7 @@ static void conf_man_setting(const struct conf_setting *s, struct buf *out)
 {
 	static const char *const kinds[] = {[CONF_INT] = "number", [CONF_BOOL] = "yes | no", [CONF_DURATION] = "duration", [CONF_SIZE] = "size", [CONF_CHOICE] = "word",
 		[CONF_IP] = "address", [CONF_PORT] = "port", [CONF_HOST] = "host", [CONF_DOMAIN] = "domain", [CONF_PATH] = "file", [CONF_NAME] = "name",
-		[CONF_MECHANISMS] = "names"};
+		[CONF_MECHANISMS] = "names", [CONF_NETWORKS] = "networks", [CONF_RATES] = "rates", [CONF_NAMES] = "names", [CONF_DOMAINS] = "domains"};
 	struct buf value;
 
 	buf_init(&value, 2048);

@@ -591,6 +591,11 @@ bool stream_is_tls(const struct stream *s)
 	return s->ssl && SSL_is_init_finished(s->ssl);
 }
 
+int stream_fd(const struct stream *s)
+{
+	return s->fd;
+}
+
 SSL *stream_ssl(const struct stream *s)
 {
 	return s->ssl;

@@ -36,6 +36,7 @@ enum rc stream_tls(struct stream *s, SSL_CTX *ctx) RC_WARN;
 /* Sends what out() still has (for at most linger_ms), then TLS close_notify, FIN, a short wait for the peer's, and calls on_closed. */
 void stream_close(struct stream *s, uint64_t linger_ms);
 bool stream_is_tls(const struct stream *s);
+int stream_fd(const struct stream *s); /* borrowed: to be shown to another role, not to be read or written */
 SSL *stream_ssl(const struct stream *s); /* NULL: plain */
 /* for the log: "TLSv1.3", "TLS_AES_256_GCM_SHA384"; "" when plain */
 const char *stream_tls_version(const struct stream *s);

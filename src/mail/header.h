@@ -15,6 +15,7 @@ struct header_facts {
 	                          * false after header_scan_end: the message is all header and has no empty line */
 	bool too_long;           /* ended because the block passed LIMIT_HEADER_BYTES: the body starts before the field that did not fit */
 	unsigned received_count; /* Received: fields */
+	unsigned received_by_us; /* of them, those whose "by" names the host given to header_scan_host */
 	unsigned from_count, date_count, message_id_count, sender_count;
 	struct span from;        /* first From: value, folding white space kept, trimmed; empty: none. Cut when from_bytes > LIMIT_HEADER_FIELD_BYTES */
 	struct span message_id;  /* first Message-ID: value, trimmed, e.g. "<x@y>" */
@@ -31,6 +32,8 @@ struct header_scan *header_scan_new(struct arena *mem);
  * HEADER_DELIVERED_MAX Delivered-To: fields are compared: ours would be on top. */
 void header_scan_watch(struct header_scan *s, const struct span *addresses, size_t count);
 enum { HEADER_DELIVERED_MAX = 128 };
+/* Our name as Received fields have it, compared ASCII nocase; it stays the caller's. */
+void header_scan_host(struct header_scan *s, struct span host);
 /* Lines end with CRLF only; a bare CR or LF is a byte of its line. A field counts once the line after it has begun. */
 void header_scan_feed(struct header_scan *s, struct span bytes);
 /* end of message: closes an unended header block. Call once. Returns the facts, owned by the scan (also valid before the end). */
@@ -47,5 +50,9 @@ unsigned header_complete_from(struct buf *out, struct span from_value, struct sp
  * (may be > max; only max are filled). A mailbox without domain comes out as "local". One that cannot be read (or found no room in
  * mem) comes out as an empty span, so that whoever compares identities sees that there is something he cannot vouch for. */
 unsigned header_mailboxes(struct span value, struct arena *mem, struct span *out, unsigned max);
+/* The value with every addr-spec that can be read replaced by this one (written as address_write does); names and comments are kept. Returns how many. */
+unsigned header_replace_mailboxes(struct buf *out, struct span from_value, struct span address);
+/* false: before the "<" of a mailbox stands another address unquoted ("boss@a <eve@b>"): some programs show that one */
+bool header_mailboxes_are_plain(struct span value);
 
 #endif

@@ -28,6 +28,8 @@ struct walk {
 struct element {
 	size_t start, end;   /* the addr-spec in the text */
 	size_t local_end;    /* behind its local part */
+	size_t name_start, name_end; /* what stands as an address before the "<" */
+	bool named;          /* something with an "@" of its own does */
 	enum spec spec;      /* SPEC_LOCAL: no domain; SPEC_WHOLE: local@domain; others: unreadable */
 	bool quoted;         /* the local part is a quoted string */
 	bool gap;            /* a gap stands before the next token */
@@ -153,6 +155,9 @@ static void element_take(struct element *e, const struct walk *w, enum token tok
 static void element_open(struct element *e)
 {
 	e->broken |= e->open;
+	e->named |= !e->phrase;
+	e->name_start = e->spec == SPEC_WHOLE ? e->start : 0;
+	e->name_end = e->spec == SPEC_WHOLE ? e->end : 0;
 	e->open = true;
 	e->spec = SPEC_NONE;
 }
@@ -240,6 +245,36 @@ unsigned header_complete_from(struct buf *out, struct span from_value, struct sp
 	}
 	buf_add(out, span_from(from_value, copied));
 	return completed;
+}
+
+unsigned header_replace_mailboxes(struct buf *out, struct span from_value, struct span address)
+{
+	struct walk w = {.text = from_value};
+	struct element e;
+	size_t copied = 0;
+	unsigned replaced = 0;
+
+	while (walk_next(&w, &e)) {
+		if (e.spec != SPEC_LOCAL && e.spec != SPEC_WHOLE)
+			continue;
+		buf_add(out, span_of(from_value.ptr + copied, e.start - copied));
+		buf_add(out, address);
+		copied = e.end;
+		replaced++;
+	}
+	buf_add(out, span_from(from_value, copied));
+	return replaced;
+}
+
+bool header_mailboxes_are_plain(struct span value)
+{
+	struct walk w = {.text = value};
+	struct element e;
+
+	while (walk_next(&w, &e))
+		if (e.named && !span_eq_nocase(span_of(value.ptr + e.name_start, e.name_end - e.name_start), span_of(value.ptr + e.start, e.end - e.start)))
+			return false;
+	return true;
 }
 
 static struct span element_address(const struct element *e, struct span text, struct arena *mem)

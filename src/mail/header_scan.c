@@ -34,8 +34,14 @@ struct header_scan {
 	size_t value_len;
 	const struct span *watch;
 	size_t watch_count;
+	struct span host;
 	unsigned delivered_count;
 };
+
+static bool byte_is_blank(uint8_t b)
+{
+	return b == ' ' || b == '\t' || b == '\r' || b == '\n';
+}
 
 struct field {
 	const char *name;
@@ -43,10 +49,43 @@ struct field {
 	bool keep;
 };
 
+/* the next word of a Received field; comments (RFC 5322 3.2.2) are skipped. Empty at its ";" or its end */
+static struct span received_word(struct span *rest)
+{
+	struct span in = *rest;
+	unsigned depth = 0;
+	size_t from = 0, to;
+
+	for (; from < in.len && (depth > 0 || in.ptr[from] == '(' || byte_is_blank(in.ptr[from])); from++) {
+		if (in.ptr[from] == '(')
+			depth++;
+		else if (in.ptr[from] == ')')
+			depth--;
+		else if (in.ptr[from] == '\\')
+			from++;
+	}
+	for (to = from; to < in.len && !byte_is_blank(in.ptr[to]) && in.ptr[to] != '(' && in.ptr[to] != ';'; to++)
+		continue;
+	*rest = span_from(in, to);
+	return to > from ? span_of(in.ptr + from, to - from) : SPAN_NONE;
+}
+
+/* RFC 5321 4.4: "by" and the name of the server that wrote the field */
+static bool received_is_by(struct span value, struct span host)
+{
+	struct span word;
+
+	do
+		word = received_word(&value);
+	while (word.len > 0 && !span_eq_nocase(word, SPAN_LIT("by")));
+	return word.len > 0 && span_eq_nocase(received_word(&value), host);
+}
+
 static void done_received(struct header_scan *s, struct span value)
 {
-	(void)value;
 	s->facts.received_count++;
+	if (s->host.len > 0)
+		s->facts.received_by_us += received_is_by(value, s->host);
 }
 
 static void done_date(struct header_scan *s, struct span value)
@@ -93,7 +132,7 @@ static void done_delivered_to(struct header_scan *s, struct span value)
 }
 
 static const struct field fields[] = {
-	{"received", done_received, false},
+	{"received", done_received, true},
 	{"from", done_from, true},
 	{"date", done_date, false},
 	{"sender", done_sender, false},
@@ -114,15 +153,15 @@ struct header_scan *header_scan_new(struct arena *mem)
 	return s;
 }
 
+void header_scan_host(struct header_scan *s, struct span host)
+{
+	s->host = host;
+}
+
 void header_scan_watch(struct header_scan *s, const struct span *addresses, size_t count)
 {
 	s->watch = addresses;
 	s->watch_count = count;
-}
-
-static bool byte_is_blank(uint8_t b)
-{
-	return b == ' ' || b == '\t' || b == '\r' || b == '\n';
 }
 
 /* the field at hand is whole: line_at is behind it */

@@ -1,6 +1,7 @@
 #include "role/auth_login.h"
 
 #include "base/limits.h"
+#include "mail/address.h"
 
 static enum rc login_lower(struct span name, struct arena *mem, struct span *out)
 {
@@ -80,6 +81,23 @@ static struct span login_default(struct span name, const char *default_domain, s
 	return login_join(name, lower, mem);
 }
 
+/* "john doe"@domain as its bytes are kept; anything else as it is */
+static struct span login_unquote(struct span name, struct arena *mem)
+{
+	struct address a;
+	struct buf key;
+	struct span bare = name;
+
+	if (name.len == 0 || name.ptr[0] != '"' || address_parse(name, ADDRESS_UTF8, mem, &a) != ADDRESS_OK)
+		return name;
+	buf_init(&key, LIMIT_LOGIN_BYTES);
+	address_key(&key, &a);
+	if (key.len && !key.overflow)
+		bare = arena_copy(mem, buf_span(&key));
+	buf_clear(&key);
+	return bare;
+}
+
 enum rc auth_login_canonical(struct span name, const char *default_domain, struct arena *mem, struct span *out)
 {
 	struct span lower, other;
@@ -87,6 +105,7 @@ enum rc auth_login_canonical(struct span name, const char *default_domain, struc
 
 	if (rc != RC_OK)
 		return rc;
+	lower = login_unquote(lower, mem);
 	*out = lower;
 	if (span_find(lower, '@') < lower.len)
 		return RC_OK;
@@ -136,6 +155,7 @@ enum rc auth_login_find(struct cred *c, struct span name, const char *default_do
 		rc = login_lower(name, mem, &lower);
 	if (rc != RC_OK)
 		return rc;
+	lower = login_unquote(lower, mem);
 	rc = span_find(lower, '@') < lower.len ? login_try(c, lower, mem, &login, err) : login_find_bare(c, lower, default_domain, mem, &login, err);
 	if (rc != RC_OK && rc != RC_NONE)
 		return rc;

@@ -1,5 +1,6 @@
 /* auth_login - what people type as their login name, and which account it means: user@domain, user+domain (for programs that cannot send an @), or
- * a bare user (with the default domain, else the one account of that local part). Case does not matter. Does not check passwords. */
+ * a bare user (with the default domain, else the one account of that local part). A quoted local part ("john doe"@domain, RFC 5321 4.1.2) is the same
+ * name as the bare one. Case does not matter. Does not check passwords. */
 #ifndef MAILROOM_ROLE_AUTH_LOGIN_H
 #define MAILROOM_ROLE_AUTH_LOGIN_H
 
@@ -11,6 +12,7 @@ struct auth_login {
 	struct span canonical;
 	bool found;
 	struct cred_row row; /* when found */
+	struct cred_app app; /* the application password that was used; name empty: none, it was the account's own */
 };
 
 /* RC_BAD: not a login name at all (empty, longer than LIMIT_LOGIN_BYTES, control characters, no UTF-8) */

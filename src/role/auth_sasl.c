@@ -111,10 +111,28 @@ static int sasl_fail(struct auth_sasl *s, enum cause_id cause, const char *note)
 	return GSASL_AUTHENTICATION_ERROR;
 }
 
-static int sasl_wrong(struct auth_sasl *s, const char *note)
+/* one of the causes that are shown as auth-bad-credentials */
+static int sasl_wrong(struct auth_sasl *s, enum cause_id cause, const char *note)
 {
 	s->guess = s->cause == CAUSE_NONE || s->guess;
-	return sasl_fail(s, CAUSE_AUTH_BAD_CREDENTIALS, note);
+	return sasl_fail(s, cause, note);
+}
+
+static int sasl_foreign(struct auth_sasl *s)
+{
+	return sasl_wrong(s, CAUSE_AUTH_BAD_CREDENTIALS, "asks to act as another account");
+}
+
+/* The password was right: may this account sign in with it? Whoever knows the password may be told why not. */
+static int sasl_settle(struct auth_sasl *s, const struct auth_login *login)
+{
+	if (!login->row.enabled)
+		return sasl_fail(s, CAUSE_AUTH_ACCOUNT_DISABLED, "");
+	if (login->row.demand == CRED_DEMAND_WEB_SIGN_IN)
+		return sasl_fail(s, CAUSE_AUTH_WEB_LOGIN, "the account is held; mailroom account demand takes that off");
+	if (login->row.demand == CRED_DEMAND_APP_PASSWORD && login->app.name.len == 0)
+		return sasl_fail(s, CAUSE_AUTH_APP_PASSWORD, "the account's own password was given");
+	return GSASL_OK;
 }
 
 /* Throttling comes before any cost. False: said so. */
@@ -147,7 +165,7 @@ static bool sasl_find(struct auth_sasl *s, const char *authid)
 	s->name = arena_copy(&s->mem, span_head(span_str(authid), LIMIT_LOGIN_BYTES));
 	rc = s->lib->rules.door->find(s->owner, span_str(authid), &s->mem, &s->login);
 	if (rc == RC_BAD)
-		(void)sasl_wrong(s, "not a login name");
+		(void)sasl_wrong(s, CAUSE_AUTH_LOGIN_FORM, "not a login name");
 	else if (rc != RC_OK)
 		(void)sasl_fail(s, CAUSE_AUTH_TEMPORARILY_UNAVAILABLE, "account look-up failed");
 	return rc == RC_OK;
@@ -181,15 +199,11 @@ static int sasl_validate(struct auth_sasl *s, Gsasl_session *session)
 	if (rc != RC_OK && rc != RC_DENIED)
 		return sasl_fail(s, CAUSE_AUTH_TEMPORARILY_UNAVAILABLE, "password check failed");
 	if (!s->login.found)
-		return sasl_wrong(s, "no such account");
+		return sasl_wrong(s, CAUSE_AUTH_USER_UNKNOWN, "");
 	if (rc != RC_OK || !asked.found)
-		return sasl_wrong(s, "wrong password");
+		return sasl_wrong(s, CAUSE_AUTH_WRONG_PASSWORD, s->login.row.hash.len ? "" : "the account has no password yet");
 	s->login = asked;
-	if (s->foreign_authzid)
-		return sasl_wrong(s, "asks to act as another account");
-	if (!s->login.row.enabled)
-		return sasl_fail(s, CAUSE_AUTH_ACCOUNT_DISABLED, "account is disabled");
-	return GSASL_OK;
+	return s->foreign_authzid ? sasl_foreign(s) : sasl_settle(s, &s->login);
 }
 
 /* ---- SCRAM */
@@ -251,11 +265,11 @@ static bool scram_settled(struct auth_sasl *s)
 	if (rc != RC_OK)
 		(void)sasl_fail(s, CAUSE_AUTH_TEMPORARILY_UNAVAILABLE, "account look-up failed");
 	else if (s->fake || !again.found || again.row.generation != s->login.row.generation || again.row.account != s->login.row.account)
-		(void)sasl_wrong(s, "password changed meanwhile");
+		(void)sasl_wrong(s, CAUSE_AUTH_BAD_CREDENTIALS, "password changed meanwhile");
 	else if (s->foreign_authzid)
-		(void)sasl_wrong(s, "asks to act as another account");
-	else if (!again.row.enabled)
-		(void)sasl_fail(s, CAUSE_AUTH_ACCOUNT_DISABLED, "account is disabled");
+		(void)sasl_foreign(s);
+	else
+		(void)sasl_settle(s, &again);
 	return s->cause == CAUSE_NONE;
 }
 
@@ -416,6 +430,7 @@ void auth_sasl_free(struct auth_sasl **s)
 		gsasl_finish(old->session);
 	}
 	wipe_span(old->login.row.hash);
+	wipe_span(old->login.row.old_hash);
 	wipe_span(old->login.row.scram_stored_key);
 	wipe_span(old->login.row.scram_server_key);
 	arena_clear(&old->mem);
@@ -482,10 +497,14 @@ static enum auth_sasl_state sasl_failed(struct auth_sasl *s, struct buf *out, en
 		return AUTH_SASL_FAILED;
 	if (cause != CAUSE_AUTH_BAD_CREDENTIALS)
 		(void)sasl_fail(s, cause, cause == CAUSE_AUTH_SYNTAX ? "malformed message" : "");
-	else if (s->mechanism->scram && s->taken == 2)
-		(void)sasl_wrong(s, !s->login.found ? "no such account" : s->fake ? "no SCRAM verifier yet: needs one plain sign-in" : "wrong password");
+	else if (!s->mechanism->scram || s->taken < 2)
+		(void)sasl_wrong(s, CAUSE_AUTH_LOGIN_FORM, "not a login name");
+	else if (!s->login.found)
+		(void)sasl_wrong(s, CAUSE_AUTH_USER_UNKNOWN, "");
+	else if (s->fake)
+		(void)sasl_wrong(s, CAUSE_AUTH_BAD_CREDENTIALS, "no SCRAM verifier yet: needs one plain sign-in");
 	else
-		(void)sasl_wrong(s, "not a login name");
+		(void)sasl_wrong(s, CAUSE_AUTH_WRONG_PASSWORD, "by SCRAM, where only the account's own password works");
 	return AUTH_SASL_FAILED;
 }
 

@@ -13,8 +13,8 @@ struct auth_sasl_door {
 	enum rc (*find)(void *owner, struct span name, struct arena *mem, struct auth_login *out);
 	/* may this name be tried now? */
 	bool (*allowed)(void *owner, struct span canonical, uint64_t *retry_ms_out);
-	/* RC_OK right, RC_DENIED wrong; must cost the same for an account without hash (login->found false or row.hash empty). The only slow call. When
-	 * right, it may bring login->row up to date (text in mem). */
+	/* RC_OK right (by which application password: login->app), RC_DENIED wrong; must cost the same for an account without hash (login->found false or
+	 * row.hash empty). The only slow call. When right, it may bring login->row up to date (text in mem). */
 	enum rc (*check)(void *owner, struct arena *mem, struct auth_login *login, struct span password);
 };
 
@@ -56,9 +56,9 @@ enum auth_sasl_state auth_sasl_step(struct auth_sasl *s, bool has_response, stru
 const struct auth_login *auth_sasl_login(const struct auth_sasl *s);
 struct span auth_sasl_name(const struct auth_sasl *s); /* the login name as given; empty: not said yet */
 /* after FAILED */
-enum cause_id auth_sasl_cause(const struct auth_sasl *s);
+enum cause_id auth_sasl_cause(const struct auth_sasl *s); /* the true one: what the client may learn is what it is shown as */
 uint64_t auth_sasl_retry_ms(const struct auth_sasl *s); /* with auth-rate-limited */
 bool auth_sasl_is_guess(const struct auth_sasl *s);     /* a password or proof was tried and was wrong: counts as a failure */
-const char *auth_sasl_note(const struct auth_sasl *s);  /* the true story for our own log ("no such account"), never for the client; "" */
+const char *auth_sasl_note(const struct auth_sasl *s);  /* more of the true story, for our own log, never for the client (but for auth-syntax); "" */
 
 #endif

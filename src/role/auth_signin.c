@@ -5,6 +5,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "policy/policy.h"
+#include "role/auth_keep.h"
+#include "role/auth_relay.h"
 
 enum signin_state {
 	SIGNIN_CLIENT,   /* the next response is the client's */
@@ -25,11 +28,12 @@ struct signin {
 	enum cause_id cause;
 	uint64_t session, retry_ms;
 	uint32_t ask, grant_ask;
-	bool tls, timed;
+	bool timed;
+	uint16_t listener;
 	bool left;                   /* cancelled while the store was asked */
 	uint8_t address[16];
-	char address_text[65], service[17], mechanism[33], detail[48];
-	char *name;                  /* as given, for the log; NULL: not said */
+	char detail[48];             /* for the client */
+	struct auth_record *record;  /* for the log; NULL: it has been told */
 };
 
 static void text_copy(char *to, size_t size, struct span s)
@@ -68,25 +72,32 @@ static void signin_free(struct signin *s)
 	auth_sasl_free(&s->sasl);
 	buf_clear(&s->response);
 	buf_clear(&s->final);
-	free(s->name);
+	auth_record_free(&s->record);
 	free(s);
 	a->signins--;
-	if (a->role->draining && a->signins == 0)
+	if (a->role->draining && a->signins == 0) {
+		auth_truth_flush(&a->truth);
+		auth_keep_close(a);
 		role_done(a->role);
+	}
 }
 
 static struct signin *signin_new(struct auth_peer *p, const struct msg_auth_start *m)
 {
 	struct auth *a = p->auth;
 	struct signin *s = mem_zalloc(sizeof(*s));
+	struct auth_record *r = auth_record_new();
 
-	*s = (struct signin){.auth = a, .peer = p, .session = m->session, .ask = m->ask, .tls = m->tls, .started_ms = clock_mono_ms()};
+	*s = (struct signin){.auth = a, .peer = p, .session = m->session, .ask = m->ask, .started_ms = clock_mono_ms(), .record = r, .listener = m->listener};
 	s->step_ms = s->started_ms;
+	r->session = m->session;
+	r->worker = p->worker;
+	r->tls = m->tls;
 	buf_init_secret(&s->response, LIMIT_SASL_BYTES);
 	buf_init(&s->final, LIMIT_SASL_BYTES);
-	text_copy(s->address_text, sizeof(s->address_text), m->peer);
-	text_copy(s->service, sizeof(s->service), m->service);
-	text_copy(s->mechanism, sizeof(s->mechanism), m->mechanism);
+	r->peer = mem_str_span(m->peer);
+	r->service = mem_str_span(m->service);
+	r->mechanism = mem_str_span(m->mechanism);
 	(void)auth_throttle_peer(m->peer, s->address);
 	(void)map_put(&p->signins, s->session, s);
 	a->signins++;
@@ -95,28 +106,52 @@ static struct signin *signin_new(struct auth_peer *p, const struct msg_auth_star
 
 /* ---- outcome */
 
-/* the account when it is known for sure, else what was typed; never a password */
-static void signin_log(const struct signin *s, const char *note)
+/* what was typed, and the account that it means; never a password */
+static void signin_log(void *arg, const struct auth_record *r)
 {
-	const struct auth_login *login = s->sasl ? auth_sasl_login(s->sasl) : NULL;
+	struct auth *a = arg;
 	char ref[14];
 
+	auth_history_signin(a->history, r);
 	if (!log_begin(LOG_LEVEL_INFO, "signin"))
 		return;
-	log_str("result", s->cause == CAUSE_NONE ? "ok" : "fail");
-	if (s->cause == CAUSE_NONE && login)
-		log_span("account", login->row.address);
-	log_span("login", span_str(s->name));
-	log_span("mechanism", span_str(s->mechanism));
-	log_span("peer", span_str(s->address_text));
-	log_str("tls", s->tls ? "yes" : "no");
-	log_span("service", span_str(s->service));
-	log_str("session", num_base32(s->session, 8, ref)); /* as the worker shows it */
-	if (s->cause != CAUSE_NONE)
-		log_str("cause", cause_slug(s->cause));
-	log_span("note", span_str(note));
-	log_num("ms", clock_mono_ms() - s->started_ms);
+	log_str("result", r->cause == CAUSE_NONE ? "ok" : "fail");
+	log_span("account", span_str(r->account));
+	log_span("login", span_str(r->name));
+	log_span("app", span_str(r->app));
+	log_span("mechanism", span_str(r->mechanism));
+	log_span("peer", span_str(r->peer));
+	log_str("tls", r->tls ? "yes" : "no");
+	log_span("service", span_str(r->service));
+	log_str("session", num_base32(r->session, 8, ref)); /* as the worker shows it */
+	if (r->cause != CAUSE_NONE)
+		log_str("cause", cause_slug(r->cause));
+	log_span("note", span_str(r->note));
+	log_num("ms", r->ms);
 	log_end();
+}
+
+/* what is known of the outcome goes to the log, by way of auth_truth where more can be found out */
+static void signin_tell(struct signin *s, const char *note)
+{
+	struct auth_record *r = s->record;
+	const struct auth_login *login = s->sasl ? auth_sasl_login(s->sasl) : NULL;
+
+	s->record = NULL;
+	r->cause = s->cause;
+	r->at_ms = clock_mono_ms();
+	r->ms = r->at_ms - s->started_ms;
+	r->note = mem_str(note);
+	r->wrong = s->sasl && auth_sasl_is_guess(s->sasl);
+	if (login && login->found && r->wrong && login->row.old_hash.len) {
+		r->old_hash = mem_str_span(login->row.old_hash);
+		r->old_ended_ms = login->row.old_ended_ms;
+	}
+	if (login && login->found) {
+		r->account = mem_str_span(login->row.address);
+		r->app = mem_str_span(login->app.name);
+	}
+	auth_truth_put(&s->auth->truth, r);
 }
 
 /* "wait {retry}" */
@@ -133,8 +168,9 @@ static void retry_text(char *to, size_t size, uint64_t ms)
 static void signin_answer_fail(struct signin *s)
 {
 	char retry[32] = "";
-	struct msg_auth_fail m = {.session = s->session, .ask = s->ask, .cause = (uint16_t)s->cause, .detail = span_str(s->detail),
-		.login = span_str(s->name)};
+	/* the worker learns no more than its client may: the truth stays here and with the store */
+	enum cause_id shown = cause_get(s->cause)->shown_as;
+	struct msg_auth_fail m = {.session = s->session, .ask = s->ask, .cause = (uint16_t)(shown ? shown : s->cause), .detail = span_str(s->detail)};
 
 	if (s->cause == CAUSE_AUTH_RATE_LIMITED) {
 		retry_text(retry, sizeof(retry), s->retry_ms);
@@ -150,12 +186,18 @@ static void signin_on_timer(void *arg, mono_ms now)
 	signin_answer_fail(arg);
 }
 
-/* Causes that follow from a guess are answered late: at a fixed time after the response came, whatever the work took, and later with each failure. */
+/* Causes that follow from a password are answered late: at a fixed time after the response came, whatever the work took, and later with each failure. */
+static bool signin_is_late(enum cause_id cause)
+{
+	return cause == CAUSE_AUTH_BAD_CREDENTIALS || cause_get(cause)->shown_as == CAUSE_AUTH_BAD_CREDENTIALS || cause == CAUSE_AUTH_ACCOUNT_DISABLED ||
+		cause == CAUSE_AUTH_APP_PASSWORD || cause == CAUSE_AUTH_WEB_LOGIN || cause == CAUSE_AUTH_RATE_LIMITED;
+}
+
 static uint64_t signin_delay_ms(const struct signin *s, uint32_t failures)
 {
 	uint64_t delay = s->auth->role->conf->auth_failure_delay_ms;
 
-	if (s->cause != CAUSE_AUTH_BAD_CREDENTIALS && s->cause != CAUSE_AUTH_ACCOUNT_DISABLED && s->cause != CAUSE_AUTH_RATE_LIMITED)
+	if (!signin_is_late(s->cause))
 		return 0;
 	for (uint32_t i = 1; i < failures && i <= AUTH_DELAY_DOUBLINGS; i++)
 		delay *= 2;
@@ -175,12 +217,12 @@ static void signin_fail(struct signin *s, enum cause_id cause, const char *note)
 	if (s->sasl) {
 		s->retry_ms = auth_sasl_retry_ms(s->sasl);
 		if (auth_sasl_is_guess(s->sasl))
-			failures = auth_throttle_failed(a->throttle, s->peer->worker, span_str(s->address_text), auth_sasl_login(s->sasl)->canonical, now);
+			failures = auth_throttle_failed(a->throttle, s->peer->worker, span_str(s->record->peer), auth_sasl_login(s->sasl)->canonical, now);
 	}
 	if (cause == CAUSE_AUTH_SYNTAX)
 		text_copy(s->detail, sizeof(s->detail), span_str(note));
-	signin_log(s, note);
 	delay = signin_delay_ms(s, failures);
+	signin_tell(s, note);
 	auth_sasl_free(&s->sasl);
 	buf_clear(&s->response);
 	if (s->step_ms + delay <= now) {
@@ -197,13 +239,15 @@ static void signin_grant(struct signin *s)
 {
 	struct auth *a = s->auth;
 	const struct auth_login *login = auth_sasl_login(s->sasl);
-	struct msg_grant m = {.worker = s->peer->worker, .session = s->session, .account = (uint64_t)login->row.account};
+	struct msg_grant m = {.worker = s->peer->worker, .session = s->session, .account = (uint64_t)login->row.account, .by = POLICY_BY_SIGN_IN,
+		.generation = login->row.generation};
 
-	auth_throttle_succeeded(a->throttle, s->peer->worker, span_str(s->address_text), login->canonical, clock_mono_ms());
+	auth_throttle_succeeded(a->throttle, s->peer->worker, span_str(s->record->peer), login->canonical, clock_mono_ms());
 	if (!a->store) {
 		signin_fail(s, CAUSE_AUTH_TEMPORARILY_UNAVAILABLE, "the store is not there");
 		return;
 	}
+	auth_relay_end(s->peer, s->session); /* what the address gave is over */
 	/* Watched from here on, not from the answer on: a change in between must not be missed. A REVOKE that this causes goes out before the GRANT. */
 	(void)map_put(&s->peer->grants, s->session, auth_watch_enter(a->watch, &login->row));
 	do {
@@ -213,6 +257,21 @@ static void signin_grant(struct signin *s)
 	s->state = SIGNIN_GRANTING;
 	(void)map_put(&a->asks, m.ask, s);
 	chan_send(a->store, MSG_GRANT, &m);
+}
+
+/* when it was last used; by the hour, as a program that polls would cost a sync each time */
+static void signin_note_use(struct auth *a, const struct auth_login *login)
+{
+	int64_t now = clock_wall_ms();
+	struct err err = {""};
+	enum rc rc = RC_OK;
+
+	if (now - login->row.signed_in_ms >= AUTH_USE_MS || now < login->row.signed_in_ms)
+		rc = cred_signed_in(a->cred, login->row.address, now, &err);
+	if (rc == RC_OK && login->app.name.len && (now - login->app.used_ms >= AUTH_USE_MS || now < login->app.used_ms))
+		rc = cred_app_used(a->cred, login->row.address, login->app.name, now, &err);
+	if (rc != RC_OK)
+		log_msg(LOG_LEVEL_WARN, "use-not-noted", "%s", err.words);
 }
 
 static void grant_drop(struct auth_peer *p, uint64_t session)
@@ -240,7 +299,9 @@ void auth_signin_granted(struct auth *a, const struct msg_granted *m)
 		return;
 	}
 	login = auth_sasl_login(s->sasl);
-	signin_log(s, s->left ? "client left meanwhile" : "");
+	signin_note_use(s->auth, login);
+	auth_relay_signed_in(a, s->listener, span_str(s->record->peer), &login->row, span_str(s->record->service));
+	signin_tell(s, s->left ? "client left meanwhile" : "");
 	chan_send(s->peer->chan, MSG_AUTH_OK, &(struct msg_auth_ok){.session = s->session, .ask = s->ask, .account = (uint64_t)login->row.account,
 		.address = m->address.len ? m->address : login->row.address, .final = buf_span(&s->final)});
 	signin_free(s);
@@ -269,8 +330,8 @@ static enum rc door_find(void *owner, struct span name, struct arena *mem, struc
 	struct err err = {""};
 	enum rc rc;
 
-	if (!s->name)
-		s->name = mem_str_span(span_head(name, LIMIT_LOGIN_BYTES));
+	if (!s->record->name)
+		s->record->name = mem_str_span(span_head(name, LIMIT_LOGIN_BYTES));
 	rc = auth_login_find(s->auth->cred, name, s->auth->role->conf->default_domain, mem, out, &err);
 	if (rc != RC_OK && rc != RC_BAD)
 		log_msg(LOG_LEVEL_ERROR, "credentials-unreadable", "%s", err.words);
@@ -281,7 +342,7 @@ static bool door_allowed(void *owner, struct span canonical, uint64_t *retry_ms_
 {
 	struct signin *s = owner;
 
-	return auth_throttle_allows(s->auth->throttle, s->peer->worker, span_str(s->address_text), canonical, clock_mono_ms(), retry_ms_out);
+	return auth_throttle_allows(s->auth->throttle, s->peer->worker, span_str(s->record->peer), canonical, clock_mono_ms(), retry_ms_out);
 }
 
 /* An account that came with only a crypt(3) hash gets a SCRAM verifier now that its password is known to be right (and a yescrypt hash with it). */
@@ -320,6 +381,15 @@ static enum rc door_check(void *owner, struct arena *mem, struct auth_login *log
 
 	if (login->found && auth_cache_has(a->cache, login->row.account, login->row.generation, password, now))
 		return RC_OK;
+	/* looked up for unknown names, too */
+	rc = cred_app_check(a->cred, login->found ? login->row.address : login->canonical, password, mem, &login->app, &err);
+	if (rc == RC_OK && login->found)
+		return RC_OK;
+	if (rc != RC_OK && rc != RC_DENIED) {
+		log_msg(LOG_LEVEL_ERROR, "password-check", "%s", err.words);
+		return rc;
+	}
+	login->app = (struct cred_app){0};
 	a->hashed = true;
 	rc = cred_check_password(login->found ? login->row.hash : SPAN_NONE, password, &err);
 	if (rc == RC_OK && !login->found)
@@ -328,7 +398,9 @@ static enum rc door_check(void *owner, struct arena *mem, struct auth_login *log
 		if (login->row.enabled && login->row.scram_salt.len == 0)
 			signin_upgrade(s, mem, login, password);
 		auth_cache_put(a->cache, login->row.account, login->row.generation, password, now);
-	} else if (rc != RC_DENIED) {
+	} else if (rc == RC_DENIED) {
+		buf_add(&s->record->password, password);
+	} else {
 		log_msg(LOG_LEVEL_ERROR, "password-check", "%s", err.words);
 	}
 	return rc;
@@ -456,8 +528,17 @@ void auth_signin_hash(void *arg, mono_ms now)
 		signin_work(s, true, buf_span(&response));
 		buf_clear(&response);
 	}
-	if (a->queued)
+	/* nobody waits: time to find out what the failures were about */
+	if (!a->hashed)
+		(void)auth_truth_next(&a->truth);
+	if (a->queued || a->truth.count)
 		loop_timer_at(&a->hash_timer, now);
+}
+
+void auth_signin_open(struct auth *a)
+{
+	a->history = auth_history_new(a);
+	a->truth = (struct auth_truth){.cred = a->cred, .default_domain = a->role->conf->default_domain, .done = signin_log, .arg = a};
 }
 
 void auth_signin_start(struct auth_peer *p, const struct msg_auth_start *m)

@@ -8,6 +8,8 @@
 #include "role/auth_cache.h"
 #include "role/auth_sasl.h"
 #include "role/auth_throttle.h"
+#include "role/auth_history.h"
+#include "role/auth_truth.h"
 #include "role/auth_watch.h"
 #include "role/role.h"
 
@@ -16,6 +18,7 @@ enum {
 	AUTH_PEER_SIGNINS_MAX = AUTH_SIGNINS_MAX / 2, /* of one worker: one that was taken over must not use up all of them */
 	AUTH_DELAY_MOST_MS = 15000,    /* an answer is not held back longer than this */
 	AUTH_DELAY_DOUBLINGS = 3,
+	AUTH_USE_MS = 60 * 60 * 1000,  /* how often the time of the last sign-in is written down */
 };
 
 struct signin;
@@ -25,6 +28,7 @@ struct auth_peer { /* one user worker */
 	uint32_t worker;
 	struct map signins;            /* session -> struct signin */
 	struct map grants;             /* session -> struct auth_watched */
+	struct map relays;             /* session -> struct relay: granted by its address */
 	struct auth_peer *next, **prev;
 };
 
@@ -37,17 +41,25 @@ struct auth {
 	struct auth_throttle *throttle;
 	struct auth_cache *cache;
 	struct auth_watch *watch;
+	struct auth_truth truth;
+	struct auth_history *history;
 	struct map asks;               /* number of a GRANT -> struct signin */
+	struct map relay_asks;         /* the same -> struct relay */
+	mono_ms relay_tidy_at;
 	struct loop_timer hash_timer, watch_timer;
 	struct signin *queue[LIMIT_AUTH_QUEUE]; /* oldest first */
 	size_t queued;
 	uint32_t signins, next_ask;
 	uint32_t last_worker;          /* for which the last hash was made */
 	bool hashed;                   /* a hash was made in this turn */
+	mono_ms keep_since_ms, keep_tidy_ms, keep_again_ms; /* see auth_keep.h */
+	bool keep_looked_again;
 };
 
 extern const struct auth_sasl_door auth_signin_door;
 
+/* once a->cred is there */
+void auth_signin_open(struct auth *a);
 void auth_signin_start(struct auth_peer *p, const struct msg_auth_start *m);
 /* RC_BAD: out of turn */
 enum rc auth_signin_step(struct auth_peer *p, const struct msg_auth_step *m) RC_WARN;

@@ -46,14 +46,21 @@ void auth_watch_free(struct auth_watch **w)
 	*w = NULL;
 }
 
+static struct auth_watched *watched_new(struct auth_watch *w, int64_t id, struct span address, uint64_t generation)
+{
+	struct auth_watched *account = mem_zalloc(sizeof(*account));
+
+	*account = (struct auth_watched){.account = id, .generation = generation, .address = mem_str_span(address)};
+	(void)map_put(&w->accounts, (uint64_t)id, account);
+	return account;
+}
+
 struct auth_watched *auth_watch_enter(struct auth_watch *w, const struct cred_row *row)
 {
 	struct auth_watched *account = map_get(&w->accounts, (uint64_t)row->account);
 
 	if (!account) {
-		account = mem_zalloc(sizeof(*account));
-		*account = (struct auth_watched){.account = row->account, .generation = row->generation, .address = mem_str_span(row->address)};
-		(void)map_put(&w->accounts, (uint64_t)row->account, account);
+		account = watched_new(w, row->account, row->address, row->generation);
 	} else if (account->generation != row->generation) {
 		w->revoke(w->arg, row->account);
 		account->generation = row->generation;
@@ -68,6 +75,21 @@ void auth_watch_leave(struct auth_watch *w, struct auth_watched *account)
 		return;
 	(void)map_take(&w->accounts, (uint64_t)account->account);
 	watched_free(account);
+}
+
+void auth_watch_inherit(struct auth_watch *w, int64_t account, struct span address, uint64_t generation)
+{
+	struct auth_watched *watched = map_get(&w->accounts, (uint64_t)account);
+
+	if (!watched)
+		watched = watched_new(w, account, address, generation);
+	else if (watched->generation != generation)
+		w->revoke(w->arg, account);
+	if (watched->inherited)
+		return;
+	watched->inherited = true;
+	watched->sessions++;
+	w->again = true; /* the change may have been while nobody looked */
 }
 
 void auth_watch_moved(struct auth_watch *w, int64_t account, uint64_t from, uint64_t to)

@@ -10,6 +10,7 @@ struct auth_watched {
 	uint64_t generation;
 	char *address;
 	uint32_t sessions;
+	bool inherited; /* one of them stands for all that were let in by an earlier process of this role; it is never given back */
 };
 
 struct auth_watch;
@@ -21,6 +22,8 @@ struct auth_watched *auth_watch_enter(struct auth_watch *w, const struct cred_ro
 void auth_watch_leave(struct auth_watch *w, struct auth_watched *account);
 /* the role itself rewrote the credentials (same password): sessions on the old generation stay good */
 void auth_watch_moved(struct auth_watch *w, int64_t account, uint64_t from, uint64_t to);
+/* A session that another process of this role let in, with this generation. It is not known when it ends: the account stays watched. */
+void auth_watch_inherit(struct auth_watch *w, int64_t account, struct span address, uint64_t generation);
 /* Compares all watched accounts with the database; cheap when nobody changed it. RC_IO: it cannot be read. */
 enum rc auth_watch_look(struct auth_watch *w, struct cred *c, struct err *err) RC_WARN;
 

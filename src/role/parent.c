@@ -246,6 +246,9 @@ static void parent_reload(struct parent *p)
 	p->generation++;
 	(void)parent_open_log(p->conf, &err);
 	log_msg(LOG_LEVEL_INFO, "reload", "new processes take over, the old ones finish their sessions");
+	for (size_t i = 0; i < PARENT_CHILDREN_MAX; i++) /* it serves every generation: before the new ones ask it */
+		if (p->children[i].pid && p->children[i].id == ROLE_STORE && p->children[i].chan)
+			chan_send(p->children[i].chan, MSG_CONF, &(struct msg_conf){.generation = p->generation, .text = p->conf_fd});
 	parent_fill(p);
 	loop_timer_at(&p->grace, clock_mono_ms() + p->conf->drain_ms);
 }

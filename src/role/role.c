@@ -34,23 +34,38 @@ const char *role_dir_name(enum role_id id)
 	return id == ROLE_STORE ? "store" : id == ROLE_AUTH ? "auth" : "empty";
 }
 
-static enum rc role_read_conf(struct conf **out, struct err *err)
+/* closes fd */
+static enum rc role_read_conf(int fd, struct conf **out, struct err *err)
 {
 	struct stat st;
 	struct span text;
 	void *map;
 	enum rc rc;
 
-	if (fstat(ROLE_FD_CONF, &st) != 0)
-		return err_errno(err, RC_IO, "configuration descriptor");
-	map = mmap(NULL, (size_t)st.st_size + 1, PROT_READ, MAP_PRIVATE, ROLE_FD_CONF, 0);
+	if (fstat(fd, &st) != 0) {
+		rc = err_errno(err, RC_IO, "configuration descriptor");
+		(void)close(fd);
+		return rc;
+	}
+	map = mmap(NULL, (size_t)st.st_size + 1, PROT_READ, MAP_PRIVATE, fd, 0);
+	(void)close(fd);
 	if (map == MAP_FAILED)
 		return err_errno(err, RC_IO, "configuration descriptor");
 	text = span_of(map, (size_t)st.st_size);
 	rc = conf_parse(text, "configuration from the parent", NULL, out, err);
 	(void)munmap(map, (size_t)st.st_size + 1);
-	(void)close(ROLE_FD_CONF);
 	return rc;
+}
+
+static void role_take_conf(struct role *r, int fd)
+{
+	struct conf *conf = NULL;
+	struct err err = {""};
+
+	if (role_read_conf(fd, &conf, &err) != RC_OK)
+		log_msg(LOG_LEVEL_ERROR, "reload-refused", "%s", err.words); /* it was checked before it was sent: what was in force stays */
+	else
+		r->ops->conf(r, conf);
 }
 
 static enum rc role_on_frame(void *owner, struct chan *c, enum msg_type type, const union msg_any *msg)
@@ -72,6 +87,13 @@ static enum rc role_on_frame(void *owner, struct chan *c, enum msg_type type, co
 			return RC_BAD;
 		}
 		r->ops->listen(r, msg->listen.listener, msg->listen.sock);
+		return RC_OK;
+	case MSG_CONF:
+		if (!r->ops->conf) {
+			(void)close(msg->conf.text);
+			return RC_BAD;
+		}
+		role_take_conf(r, msg->conf.text);
 		return RC_OK;
 	case MSG_START:
 		if (r->ops->start)
@@ -186,7 +208,7 @@ int role_main(const char *name, const char *worker)
 	(void)prctl(PR_SET_NAME, mem_printf("mailroom-%s", name));
 	r.worker = (uint32_t)number;
 	log_open(STDERR_FILENO, mem_printf("%s/%u", name, r.worker), LOG_LEVEL_INFO);
-	if (role_read_conf(&conf, &err) != RC_OK) {
+	if (role_read_conf(ROLE_FD_CONF, &conf, &err) != RC_OK) {
 		log_msg(LOG_LEVEL_ERROR, "role-failed", "%s", err.words);
 		log_flush();
 		return ROLE_EXIT_CONF;

@@ -33,6 +33,8 @@ struct role_ops {
 	enum rc (*ready)(struct role *r, struct err *err);
 	/* a channel to another role (again after that role was respawned): takes fd */
 	void (*peer)(struct role *r, enum role_id peer, uint32_t worker, int fd);
+	/* the configuration was read anew; peers that come from now on were made with it. Takes conf. NULL: every generation has its own process */
+	void (*conf)(struct role *r, struct conf *conf);
 	void (*listen)(struct role *r, unsigned listener, int fd); /* network roles: takes fd; NULL otherwise */
 	void (*start)(struct role *r);            /* NULL: nothing */
 	void (*drain)(struct role *r, bool now);  /* finish what is in hand, then role_done(); NULL: role_done at once */
@@ -49,6 +51,12 @@ static inline void role_lost(struct role *r, const struct chan *c)
 {
 	if (r->parent && !r->draining)
 		chan_send(r->parent, MSG_LOST, &(struct msg_lost){.role = (uint8_t)chan_peer(c), .worker = chan_peer_worker(c)});
+}
+
+/* what is served at a listener, as the history names it */
+static inline const char *role_service_name(enum conf_kind kind)
+{
+	return kind == CONF_MX ? "mx" : kind == CONF_SUBMISSION ? "submission" : "pop3";
 }
 
 /* uid of a role under uid_base, its directory below home; used by parent, init and role */

@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "role/auth_keep.h"
+#include "role/auth_relay.h"
 #include "role/auth_signin.h"
 
 enum {
@@ -34,8 +36,14 @@ static enum rc on_auth_cancel(struct auth_peer *p, const union msg_any *msg)
 	return RC_OK;
 }
 
+static enum rc on_relay_ask(struct auth_peer *p, const union msg_any *msg)
+{
+	return auth_relay_ask(p, &msg->relay_ask);
+}
+
 static enum rc on_session_end(struct auth_peer *p, const union msg_any *msg)
 {
+	auth_relay_end(p, msg->session_end.session);
 	auth_signin_end(p, msg->session_end.session);
 	return RC_OK;
 }
@@ -48,6 +56,7 @@ static const struct {
 	{MSG_AUTH_STEP, on_auth_step},
 	{MSG_AUTH_CANCEL, on_auth_cancel},
 	{MSG_SESSION_END, on_session_end},
+	{MSG_RELAY_ASK, on_relay_ask},
 };
 
 static enum rc worker_frame(void *owner, struct chan *c, enum msg_type type, const union msg_any *msg)
@@ -66,22 +75,60 @@ static void worker_gone(void *owner, struct chan *c, const char *why)
 
 	(void)c;
 	log_msg(LOG_LEVEL_INFO, "peer-gone", "worker %u: %s", p->worker, why);
+	auth_relay_peer_gone(p);
 	auth_signin_peer_gone(p);
 	chan_free(&p->chan);
 	map_clear(&p->signins);
 	map_clear(&p->grants);
+	map_clear(&p->relays);
 	*p->prev = p->next;
 	if (p->next)
 		p->next->prev = p->prev;
 	free(p);
 }
 
+static void auth_revoke(void *arg, int64_t account)
+{
+	struct auth *a = arg;
+
+	auth_cache_forget(a->cache, account);
+	log_msg(LOG_LEVEL_INFO, "revoke", "account %lld: password or state changed", (long long)account);
+	if (a->store)
+		chan_send(a->store, MSG_REVOKE, &(struct msg_revoke){.account = (uint64_t)account});
+}
+
+/* a session that was let in before this process began */
+static void auth_inherit(struct auth *a, const struct msg_grant_live *m)
+{
+	struct cred_row row;
+	struct err err = {""};
+	struct arena mem;
+	enum rc rc;
+
+	if (m->account > INT64_MAX)
+		return;
+	arena_init(&mem, AUTH_ROW_BYTES);
+	rc = cred_by_account(a->cred, (int64_t)m->account, &mem, &row, &err);
+	if (rc == RC_OK)
+		auth_watch_inherit(a->watch, row.account, row.address, m->generation);
+	else if (rc == RC_NONE)
+		auth_revoke(a, (int64_t)m->account);
+	else
+		log_msg(LOG_LEVEL_ERROR, "credentials-unreadable", "%s", err.words);
+	arena_clear(&mem);
+}
+
 static enum rc store_frame(void *owner, struct chan *c, enum msg_type type, const union msg_any *msg)
 {
 	(void)c;
+	if (type == MSG_GRANT_LIVE) {
+		auth_inherit(owner, &msg->grant_live);
+		return RC_OK;
+	}
 	if (type != MSG_GRANTED)
 		return RC_BAD;
-	auth_signin_granted(owner, &msg->granted);
+	if (!auth_relay_granted(owner, &msg->granted))
+		auth_signin_granted(owner, &msg->granted);
 	return RC_OK;
 }
 
@@ -96,6 +143,7 @@ static void store_gone(void *owner, struct chan *c, const char *why)
 	}
 	role_lost(a->role, c);
 	chan_free(&a->store);
+	auth_relay_store_gone(a);
 	auth_signin_store_gone(a);
 }
 
@@ -107,6 +155,7 @@ static void auth_add_worker(struct auth *a, uint32_t worker, int fd)
 	*p = (struct auth_peer){.auth = a, .worker = worker, .next = a->peers, .prev = &a->peers};
 	map_init(&p->signins);
 	map_init(&p->grants);
+	map_init(&p->relays);
 	if (p->next)
 		p->next->prev = &p->next;
 	a->peers = p;
@@ -124,6 +173,7 @@ static void auth_peer(struct role *r, enum role_id peer, uint32_t worker, int fd
 		/* what was asked of the old store will not be answered */
 		if (a->store) {
 			chan_free(&a->store);
+			auth_relay_store_gone(a);
 			auth_signin_store_gone(a);
 		}
 		a->store = chan_new(r->loop, fd, ROLE_AUTH, ROLE_STORE, worker, &store_ops, a);
@@ -180,16 +230,6 @@ out:
 	return rc;
 }
 
-static void auth_revoke(void *arg, int64_t account)
-{
-	struct auth *a = arg;
-
-	auth_cache_forget(a->cache, account);
-	log_msg(LOG_LEVEL_INFO, "revoke", "account %lld: password or state changed", (long long)account);
-	if (a->store)
-		chan_send(a->store, MSG_REVOKE, &(struct msg_revoke){.account = (uint64_t)account});
-}
-
 static void auth_on_watch(void *arg, mono_ms now)
 {
 	struct auth *a = arg;
@@ -197,6 +237,8 @@ static void auth_on_watch(void *arg, mono_ms now)
 
 	if (auth_watch_look(a->watch, a->cred, &err) != RC_OK)
 		log_msg(LOG_LEVEL_ERROR, "credentials-unreadable", "%s", err.words);
+	auth_relay_look(a, now);
+	auth_keep_look(a, now);
 	loop_timer_at(&a->watch_timer, now + AUTH_WATCH_MS);
 }
 
@@ -209,6 +251,7 @@ static enum rc auth_open(struct role *r, struct err *err)
 	a->role = r;
 	r->own = a;
 	map_init(&a->asks);
+	map_init(&a->relay_asks);
 	a->throttle = auth_throttle_new(&(struct auth_throttle_rules){.per_address = r->conf->auth_failures_per_address,
 		.per_account = r->conf->auth_failures_per_account, .window_ms = r->conf->auth_failure_window_ms,
 		.entries_max = AUTH_THROTTLE_ENTRIES, .pairs_max = AUTH_THROTTLE_PAIRS});
@@ -229,9 +272,12 @@ static enum rc auth_ready(struct role *r, struct err *err)
 	enum rc rc = cred_open(r->dir, false, &a->cred, err);
 
 	if (rc == RC_OK)
+		rc = auth_keep_open(a, err);
+	if (rc == RC_OK)
 		rc = auth_secret(r->dir, secret, err);
 	if (rc != RC_OK)
 		return rc;
+	auth_signin_open(a);
 	auth_sasl_lib_secret(a->sasl, secret);
 	explicit_bzero(secret, sizeof(secret));
 	loop_timer_at(&a->watch_timer, clock_mono_ms() + AUTH_WATCH_MS);
@@ -244,6 +290,11 @@ static void auth_drain(struct role *r, bool now)
 	struct auth *a = r->own;
 
 	r->draining = true;
+	if (a && (now || a->signins == 0)) {
+		a->truth.closing = true;
+		auth_truth_flush(&a->truth);
+		auth_keep_close(a);
+	}
 	if (now || !a || a->signins == 0)
 		role_done(r);
 }

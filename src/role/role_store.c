@@ -21,10 +21,16 @@ static const struct {
 	enum msg_type type;
 	enum rc (*handle)(struct store_peer *p, const union msg_any *msg);
 } store_handlers[] = {
+	{MSG_SENDER_CHECK, store_role_sender_check},
 	{MSG_RCPT_CHECK, store_role_rcpt_check},
+	{MSG_HEADER_RULES_GET, store_role_header_rules},
+	{MSG_FILTER_GET, store_role_filter_get},
 	{MSG_SPOOL_OPEN, store_role_spool_open},
 	{MSG_SPOOL_DROP, store_role_spool_drop},
 	{MSG_ACCEPT, store_role_accept},
+	{MSG_ABUSE_LOAD, store_role_abuse_load},
+	{MSG_ABUSE_SAVE, store_role_abuse_save},
+	{MSG_HISTORY, store_role_history},
 	{MSG_SESSION_END, store_role_session_end},
 	{MSG_MBOX_OPEN, store_role_mbox_open},
 	{MSG_MAIL_FETCH, store_role_mail_fetch},
@@ -66,6 +72,7 @@ static void store_role_release(struct store_role *s, enum cause_id cause)
 			chan_send(h->peer->chan, h->type, &h->msg);
 	}
 	s->held_count = 0;
+	store_role_history_settle(s, cause == CAUSE_NONE);
 }
 
 enum cause_id store_role_judge(struct store_role *s, enum rc rc, const char *doing, const struct err *err)
@@ -85,7 +92,7 @@ enum cause_id store_role_judge(struct store_role *s, enum rc rc, const char *doi
 	return cause;
 }
 
-static void store_role_turn(struct store_role *s)
+void store_role_turn(struct store_role *s)
 {
 	struct err err = {""};
 	bool more = false;
@@ -169,6 +176,8 @@ static void store_role_on_gone(void *owner, struct chan *c, const char *why)
 	map_clear(&p->grants);
 	map_clear(&p->spools);
 	chan_free(&p->chan);
+	store_role_conf_leave(p);
+	store_role_counts_leave(p);
 	*p->prev = p->next;
 	if (p->next)
 		p->next->prev = p->prev;
@@ -188,12 +197,15 @@ static void store_role_peer(struct role *r, enum role_id id, uint32_t worker, in
 	p = mem_zalloc(sizeof(*p));
 	*p = (struct store_peer){.role = s, .id = id, .worker = worker, .next = s->peers, .prev = &s->peers};
 	p->jobs_tail = &p->jobs;
+	store_role_conf_use(s, p);
 	map_init(&p->grants);
 	map_init(&p->spools);
 	if (p->next)
 		p->next->prev = &p->next;
 	s->peers = p;
 	p->chan = chan_new(r->loop, fd, ROLE_STORE, id, worker, &ops, p);
+	if (id == ROLE_AUTH)
+		store_role_grants_tell(p);
 }
 
 /* ---- start and end */
@@ -211,6 +223,7 @@ static enum rc store_role_open(struct role *r, struct err *err)
 
 	r->own = s;
 	s->role = r;
+	store_role_conf_set(s, r->conf, false);
 	map_init(&s->mailboxes);
 	s->items = mem_array(STORE_ITEMS_FRAME, sizeof(*s->items));
 	buf_init(&s->bytes, (size_t)STORE_ITEMS_FRAME * 16 + STORE_BYTES_FRAME);
@@ -218,6 +231,7 @@ static enum rc store_role_open(struct role *r, struct err *err)
 	s->after = (struct loop_hook){.fn = store_role_after_hook, .arg = s};
 	s->more = (struct loop_hook){.fn = store_role_more, .arg = s};
 	loop_timer_init(r->loop, &s->tidy, store_role_tidy, s);
+	store_role_counts_open(s);
 	(void)signal(SIGXFSZ, SIG_IGN); /* a file over its limit is a full disk, not the end */
 	return store_prepare(err);
 }
@@ -232,6 +246,8 @@ static enum rc store_role_ready(struct role *r, struct err *err)
 	loop_hook_add(r->loop, LOOP_COMMIT, &s->commit);
 	loop_hook_add(r->loop, LOOP_LOG, &s->after);
 	loop_timer_at(&s->tidy, clock_mono_ms() + STORE_TIDY_MORE_MS);
+	store_role_history_open(s);
+	store_role_counts_load(s);
 	return RC_OK;
 }
 
@@ -250,6 +266,8 @@ static void store_role_drain(struct role *r, bool now)
 		loop_timer_clear(&s->tidy);
 		loop_hook_remove(r->loop, &s->commit);
 		loop_hook_remove(r->loop, &s->after);
+		store_role_history_close(s);
+		store_role_counts_close(s);
 		store_close(&s->store);
 		buf_clear(&s->bytes);
 		free(s->items);
@@ -260,8 +278,15 @@ static void store_role_drain(struct role *r, bool now)
 	role_done(r);
 }
 
+static void store_role_conf(struct role *r, struct conf *conf)
+{
+	store_role_conf_set(r->own, conf, true);
+	store_role_history_open(r->own);
+}
+
 const struct role_ops role_store_ops = {
 	.name = "store",
+	.conf = store_role_conf,
 	.plan = store_role_plan,
 	.open = store_role_open,
 	.ready = store_role_ready,

@@ -2,8 +2,13 @@
 #ifndef MAILROOM_ROLE_ROLE_STORE_H
 #define MAILROOM_ROLE_ROLE_STORE_H
 
+#include <stdlib.h>
+
 #include "base/map.h"
+#include "base/mem.h"
+#include "role/decide.h"
 #include "role/role.h"
+#include "role/role_store_rates.h"
 #include "store/store.h"
 
 enum {
@@ -25,6 +30,9 @@ struct store_grant {
 	uint64_t session;
 	int64_t account;
 	struct span address; /* behind the struct */
+	enum policy_by by;
+	uint16_t network;    /* by a network: its number in the configuration; account is 0 then */
+	uint64_t generation; /* of the credentials; 0: not by credentials */
 	bool revoked;        /* disabled or password changed since: everything is refused until the session ends */
 	bool holds_mailbox;
 };
@@ -39,8 +47,27 @@ struct store_job {
 	uint64_t offset, listed;
 };
 
+/* A configuration and how many peers were made with it. A reload makes new workers; the old ones go by what they were made with until they are gone. */
+struct store_conf {
+	const struct conf *conf;
+	struct conf *conf_owned;
+	bool owned;
+	unsigned users;
+};
+
+/* what a frame says of the session that asks */
+struct store_asker {
+	uint64_t session;
+	uint16_t listener;
+	bool tls;
+	uint8_t window;
+	uint64_t window_ms;
+	struct span peer;
+};
+
 struct store_peer {
 	struct store_role *role;
+	struct store_conf *conf;
 	struct chan *chan;
 	enum role_id id;
 	uint32_t worker;
@@ -48,6 +75,7 @@ struct store_peer {
 	struct map spools; /* spool -> struct store_lent */
 	struct store_job *jobs, **jobs_tail;
 	size_t job_count;
+	uint32_t history_events; /* reported since the last write */
 	struct store_peer *next, **prev;
 };
 
@@ -61,9 +89,15 @@ struct store_held {
 	} msg;
 };
 
+struct store_history;
+struct store_counts;
 struct store_role {
 	struct role *role;
+	struct store_history *history; /* NULL: none is wanted */
 	struct store *store; /* NULL: closed */
+	struct store_conf *conf; /* the newest */
+	struct role_rates *rates;
+	struct store_counts *counts;
 	struct loop_hook commit, after;
 	struct loop_hook more; /* brings the next turn about while readings are left */
 	struct loop_timer tidy;
@@ -76,17 +110,49 @@ struct store_role {
 };
 
 /* role_store.c */
+void store_role_turn(struct store_role *s); /* commits, answers: afterwards no transaction is open */
 void store_role_hold(struct store_peer *p, enum msg_type type, const void *msg);
 /* Looks at how a call went. RC_IO ends the process at once, unanswered: what is on the disk is not known. When the transaction was lost, everybody whose
  * answer waited for it hears so. Returns the cause for the one at hand. */
 enum cause_id store_role_judge(struct store_role *s, enum rc rc, const char *doing, const struct err *err);
 
-/* role_store_mail.c */
+/* role_store_decide.c */
+void store_role_conf_use(struct store_role *s, struct store_peer *p);
+void store_role_conf_leave(struct store_peer *p);
+void store_role_conf_set(struct store_role *s, const struct conf *conf, bool owned); /* owned: freed with its last user */
+void store_role_conf_free(struct store_role *s); /* the last of it */
+enum rc store_role_sender_check(struct store_peer *p, const union msg_any *msg);
 enum rc store_role_rcpt_check(struct store_peer *p, const union msg_any *msg);
+enum rc store_role_header_rules(struct store_peer *p, const union msg_any *msg);
+/* RC_BAD: there is no such listener for that role; drop the peer. Spans are the asker's. */
+enum rc store_role_who(struct store_peer *p, const struct store_asker *a, struct decide_who *out) RC_WARN;
+struct decide store_role_decide(struct store_peer *p);
+
+/* role_store_filter.c */
+enum rc store_role_filter_get(struct store_peer *p, const union msg_any *msg);
+
+/* role_store_mail.c */
 enum rc store_role_spool_open(struct store_peer *p, const union msg_any *msg);
 enum rc store_role_spool_drop(struct store_peer *p, const union msg_any *msg);
 enum rc store_role_accept(struct store_peer *p, const union msg_any *msg);
 void store_role_spools_end(struct store_peer *p, uint64_t session_or_0); /* 0: all */
+
+/* role_store_history.c */
+void store_role_history_open(struct store_role *s); /* where it is wanted and not open; what fails is logged, and tried again later */
+void store_role_history_close(struct store_role *s);
+/* one line for each recipient, once the turn is committed */
+void store_role_history_accepted(struct store_peer *p, const struct msg_accept *m, const struct store_grant *g, const struct msg_accepted *answer);
+void store_role_history_settle(struct store_role *s, bool committed); /* the turn is over */
+enum rc store_role_history(struct store_peer *p, const union msg_any *msg);
+
+/* role_store_abuse.c: the counters (role_store_rates.h) on the clock, and those of the workers */
+void store_role_counts_open(struct store_role *s); /* before the walls */
+void store_role_counts_free(struct store_role *s); /* without saving them */
+void store_role_counts_load(struct store_role *s); /* what cannot be read is logged: mail goes before counters */
+void store_role_counts_close(struct store_role *s); /* saves what changed; before the store is closed */
+void store_role_counts_leave(struct store_peer *p);
+enum rc store_role_abuse_load(struct store_peer *p, const union msg_any *msg);
+enum rc store_role_abuse_save(struct store_peer *p, const union msg_any *msg);
 
 /* role_store_mailbox.c */
 enum rc store_role_grant(struct store_peer *p, const union msg_any *msg);
@@ -97,6 +163,7 @@ enum rc store_role_mbox_open(struct store_peer *p, const union msg_any *msg);
 enum rc store_role_mail_fetch(struct store_peer *p, const union msg_any *msg);
 enum rc store_role_mbox_commit(struct store_peer *p, const union msg_any *msg);
 void store_role_grants_end(struct store_peer *p);
+void store_role_grants_tell(struct store_peer *auth);
 /* does what waits for this peer, as far as its channel has room; true: something is left that can go on at once */
 bool store_role_jobs(struct store_peer *p);
 void store_role_jobs_end(struct store_peer *p);

@@ -4,47 +4,11 @@
 #include "base/mem.h"
 #include "role/role_store.h"
 
-enum { STORE_TAG_MASK = 7, STORE_ANSWER_BYTES = 4096 };
+enum { STORE_TAG_MASK = 7, STORE_ACCEPT_BYTES = 1 << 20 };
 
 struct store_lent {
 	uint64_t session;
 };
-
-/* ---- recipients */
-
-/* What a stranger may reach is decided here, not by the worker: only a signed-in session gets beyond the hosted domains. */
-static enum cause_id store_role_check(struct store_peer *p, const struct msg_rcpt_check *m, struct arena *mem, struct store_resolved *out)
-{
-	struct store_grant *g = map_get(&p->grants, m->session);
-	struct err err = {""};
-	enum rc rc;
-
-	if (!m->local_only && (!g || g->revoked))
-		return g ? CAUSE_AUTH_ACCOUNT_DISABLED : CAUSE_SERVER_TEMP_ERROR;
-	rc = store_resolve(p->role->store, m->address, m->message_bytes, m->local_only, mem, out, &err);
-	if (rc == RC_OK)
-		return out->cause;
-	return store_role_judge(p->role, rc, "recipient", &err);
-}
-
-enum rc store_role_rcpt_check(struct store_peer *p, const union msg_any *msg)
-{
-	const struct msg_rcpt_check *m = &msg->rcpt_check;
-	struct store_resolved found = {0};
-	struct msg_rcpt_result answer = {.ask = m->ask};
-	struct arena mem;
-
-	if (p->id == ROLE_MX && !m->local_only)
-		return RC_DENIED;
-	arena_init(&mem, STORE_ANSWER_BYTES);
-	answer.cause = (uint16_t)store_role_check(p, m, &mem, &found);
-	answer.tag = found.tag;
-	answer.detail = found.detail;
-	answer.limit = found.limit;
-	chan_send(p->chan, MSG_RCPT_RESULT, &answer);
-	arena_clear(&mem);
-	return RC_OK;
-}
 
 /* ---- lent files */
 
@@ -130,31 +94,117 @@ static struct store_rcpt *store_role_rcpts(const struct msg_accept *m)
 	return rcpts;
 }
 
-static void store_role_accept_now(struct store_peer *p, const struct msg_accept *m, const struct store_grant *g)
+static struct span store_role_domain(struct span address)
+{
+	size_t at = address.len;
+
+	while (at > 0 && address.ptr[at - 1] != '@')
+		at--;
+	return span_from(address, at);
+}
+
+/* Asked once more, now that it counts: parallel sessions may have used the limits up, and a worker could have left the question at MAIL out. */
+static enum cause_id store_role_accept_sender(struct store_peer *p, const struct msg_accept *m, const struct decide_who *who, struct arena *mem,
+	struct decided *out)
+{
+	struct decide d = store_role_decide(p);
+	struct store_domain_policy from = {0};
+	struct err err = {""};
+	struct span cursor = m->from.raw, domain = SPAN_NONE;
+	struct rec_address box = {0};
+	enum rc rc = RC_OK;
+
+	d.rates = NULL; /* counted below, together with the recipients */
+	if (who->by != POLICY_BY_NOTHING) {
+		rc = decide_mail(&d, who, &(struct decide_mail){.sender = m->sender, .stage = POLICY_AT_MAIL}, mem, out, &err);
+		return rc == RC_OK ? out->verdict.cause : store_role_judge(p->role, rc, "sender", &err);
+	}
+	while (rc == RC_OK && !from.guard_own && rec_address_next(&cursor, &box)) {
+		domain = store_role_domain(box.text);
+		rc = store_domain_policy(p->role->store, domain, NULL, &from, &err);
+	}
+	if (rc != RC_OK)
+		return store_role_judge(p->role, rc, "sender", &err);
+	if (!from.guard_own)
+		return CAUSE_NONE;
+	out->rule = domain;
+	out->detail = box.text; /* whose name it is in */
+	return CAUSE_SENDER_UNAUTHENTICATED;
+}
+
+static struct role_rates_who store_role_rates_who(struct store_peer *p, const struct msg_accept *m, const struct decide_who *who, struct arena *mem)
+{
+	struct store_account_policy account = {0};
+	struct err err = {""};
+
+	if (who->account && store_account_policy(p->role->store, who->account, mem, &account, &err) != RC_OK)
+		account = (struct store_account_policy){0}; /* the configuration's limits hold */
+	return (struct role_rates_who){.account = who->account, .message_rates = account.message_rates, .rcpt_rates = account.rcpt_rates, .network = who->network,
+		.peer = m->peer};
+}
+
+static struct store_filed *store_role_filed(const struct msg_accept *m)
+{
+	struct store_filed *filed = mem_array(m->filed.count ? m->filed.count : 1, sizeof(*filed));
+	struct span cursor = m->filed.raw;
+	struct rec_filed f;
+
+	for (size_t i = 0; i < m->filed.count && rec_filed_next(&cursor, &f); i++)
+		filed[i] = (struct store_filed){.account = (int64_t)f.account, .how = (enum store_filed_how)f.how, .folder = f.folder, .flags = f.flags, .added = f.added};
+	return filed;
+}
+
+static void store_role_accept_now(struct store_peer *p, const struct msg_accept *m, const struct store_grant *g, const struct role_rates_who *rates,
+	struct msg_accepted *answer)
 {
 	struct store_rcpt *rcpts = store_role_rcpts(m);
+	struct store_filed *filed = store_role_filed(m);
 	struct store_message message = {.sender = m->sender, .envid = m->envid, .peer = m->peer, .helo = m->helo, .message_id = m->message_id, .digest = m->digest,
-		.client = g ? g->address : m->peer, .trace = m->trace, .head = m->head, .body = m->body, .spool = m->spool, .spool_bytes = m->spool_bytes,
+		.client = g && g->account ? g->address : m->peer, .trace = m->trace, .head = m->head, .body = m->body, .spool = m->spool, .spool_bytes = m->spool_bytes,
 		.rcpts = rcpts, .rcpt_count = (uint32_t)m->rcpts.count, .received_ms = (int64_t)m->received_ms, .account = g ? g->account : 0, .ret = m->ret,
+		.filed = filed, .filed_count = m->filed.count,
 		.smtputf8 = m->smtputf8, .body_8bit = m->body_8bit, .body_binary = m->body_binary, .requiretls = m->requiretls};
-	struct msg_accepted answer = {.ask = m->ask};
+	struct role_rates_said said = {.cause = CAUSE_NONE};
 	enum cause_id cause = CAUSE_NONE;
 	struct err err = {""};
 	bool repeat = false;
 	int64_t id = 0;
 	enum rc rc;
 
-	rc = store_accept(p->role->store, &message, &id, &repeat, &cause, &err);
+	if (p->role->rates)
+		role_rates_accept(p->role->rates, p->conf->conf, rates, rcpts, message.rcpt_count, &said);
+	cause = said.cause;
+	answer->limit = span_str(said.limit);
+	answer->retry = span_str(said.retry);
+	if (cause == CAUSE_NONE) {
+		rc = store_accept(p->role->store, &message, &id, &repeat, &cause, &err);
+		if (rc != RC_OK)
+			cause = store_role_judge(p->role, rc, "accept", &err);
+		if (p->role->rates && (cause != CAUSE_NONE || repeat))
+			role_rates_refused(p->role->rates, p->conf->conf, rates, rcpts, message.rcpt_count);
+	} else if (m->spool) {
+		store_spool_drop(p->role->store, m->spool);
+	}
 	free(rcpts);
-	if (rc != RC_OK)
-		cause = store_role_judge(p->role, rc, "accept", &err);
-	answer.cause = (uint16_t)cause;
-	answer.message = (uint64_t)id;
-	answer.duplicate = repeat;
-	if (cause == CAUSE_NONE)
-		store_role_hold(p, MSG_ACCEPTED, &answer);
-	else
-		chan_send(p->chan, MSG_ACCEPTED, &answer); /* a refusal promises nothing */
+	free(filed);
+	answer->cause = (uint16_t)cause;
+	answer->message = (uint64_t)id;
+	answer->duplicate = repeat;
+	if (cause != CAUSE_NONE) {
+		chan_send(p->chan, MSG_ACCEPTED, answer); /* a refusal promises nothing */
+		return;
+	}
+	store_role_hold(p, MSG_ACCEPTED, answer);
+	store_role_history_accepted(p, m, g, answer);
+}
+
+static enum cause_id store_role_accept_gate(const struct msg_accept *m, const struct store_grant *g, const struct store_lent *lent)
+{
+	if (g && g->revoked)
+		return CAUSE_AUTH_REVOKED;
+	if ((m->submission || store_role_has_foreign(m)) && !g) /* signed in with a store that is gone: this one was told nothing */
+		return CAUSE_SERVER_TEMP_ERROR;
+	return m->spool && !lent ? CAUSE_SERVER_TEMP_ERROR : CAUSE_NONE; /* lent by a store that is gone, or not to this worker */
 }
 
 enum rc store_role_accept(struct store_peer *p, const union msg_any *msg)
@@ -162,26 +212,34 @@ enum rc store_role_accept(struct store_peer *p, const union msg_any *msg)
 	const struct msg_accept *m = &msg->accept;
 	const struct store_grant *g = map_get(&p->grants, m->session);
 	struct store_lent *lent = m->spool ? map_take(&p->spools, m->spool) : NULL;
-	struct msg_accepted refusal = {.ask = m->ask};
-	bool beyond = m->submission || store_role_has_foreign(m);
+	struct msg_accepted answer = {.ask = m->ask};
+	struct role_rates_who rates;
+	struct decided decided = {0};
+	struct decide_who who;
+	struct arena mem;
+	enum rc rc = store_role_who(p, &(struct store_asker){.session = m->session, .listener = m->listener, .tls = m->tls, .peer = m->peer}, &who);
 
-	if (p->id == ROLE_MX && beyond) {
+	if (rc == RC_OK && p->id == ROLE_MX && (m->submission || store_role_has_foreign(m)))
+		rc = RC_DENIED;
+	if (rc != RC_OK) {
 		free(lent);
-		return RC_DENIED;
+		return rc;
 	}
-	if (g && g->revoked)
-		refusal.cause = CAUSE_AUTH_ACCOUNT_DISABLED;
-	else if (beyond && !g) /* signed in with a store that is gone: this one was told nothing */
-		refusal.cause = CAUSE_SERVER_TEMP_ERROR;
-	else if (m->spool && !lent) /* lent by a store that is gone, or not to this worker */
-		refusal.cause = CAUSE_SERVER_TEMP_ERROR;
-	if (refusal.cause == CAUSE_NONE) {
-		store_role_accept_now(p, m, g);
+	arena_init(&mem, STORE_ACCEPT_BYTES);
+	answer.cause = (uint16_t)store_role_accept_gate(m, g, lent);
+	if (answer.cause == CAUSE_NONE)
+		answer.cause = (uint16_t)store_role_accept_sender(p, m, &who, &mem, &decided);
+	if (answer.cause == CAUSE_NONE) {
+		rates = store_role_rates_who(p, m, &who, &mem);
+		store_role_accept_now(p, m, g, &rates, &answer);
 	} else {
+		answer.detail = decided.detail;
+		answer.rule = decided.rule;
 		if (lent)
 			store_spool_drop(p->role->store, m->spool);
-		chan_send(p->chan, MSG_ACCEPTED, &refusal);
+		chan_send(p->chan, MSG_ACCEPTED, &answer);
 	}
+	arena_clear(&mem);
 	free(lent);
 	return RC_OK;
 }

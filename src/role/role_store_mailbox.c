@@ -33,15 +33,17 @@ static struct store_peer *store_role_find_user(struct store_role *s, uint32_t wo
 	return NULL;
 }
 
-static void store_role_grant_put(struct store_peer *user, uint64_t session, const struct store_account *account)
+static void store_role_grant_put(struct store_peer *user, const struct msg_grant *m, const struct store_account *account)
 {
-	struct store_grant *g = mem_alloc(sizeof(*g) + account->address.len), *old = map_get(&user->grants, session);
+	struct store_grant *g = mem_alloc(sizeof(*g) + account->address.len), *old = map_get(&user->grants, m->session);
 
 	if (old)
 		store_role_grant_end(old);
-	*g = (struct store_grant){.peer = user, .session = session, .account = account->id, .address = span_of(g + 1, account->address.len)};
-	memcpy(g + 1, account->address.ptr, account->address.len);
-	(void)map_put(&user->grants, session, g);
+	*g = (struct store_grant){.peer = user, .session = m->session, .account = account->id, .address = span_of(g + 1, account->address.len),
+		.by = (enum policy_by)m->by, .network = m->network, .generation = m->generation};
+	if (account->address.len)
+		memcpy(g + 1, account->address.ptr, account->address.len);
+	(void)map_put(&user->grants, m->session, g);
 }
 
 static enum cause_id store_role_grant_check(struct store_role *s, struct store_peer *user, const struct msg_grant *m, struct arena *mem,
@@ -54,6 +56,12 @@ static enum cause_id store_role_grant_check(struct store_role *s, struct store_p
 		return CAUSE_SERVER_TEMP_ERROR;
 	if (user->grants.count >= STORE_PEER_SESSIONS)
 		return CAUSE_SERVER_OVERLOADED;
+	if (m->by == POLICY_BY_NETWORK) { /* nobody in particular */
+		*account = (struct store_account){0};
+		return CAUSE_NONE;
+	}
+	if (m->by != POLICY_BY_SIGN_IN && m->by != POLICY_BY_WINDOW)
+		return CAUSE_SERVER_TEMP_ERROR;
 	rc = store_account_by_id(s->store, (int64_t)m->account, mem, account, &err);
 	if (rc == RC_NONE)
 		return CAUSE_AUTH_ACCOUNT_DISABLED;
@@ -74,13 +82,30 @@ enum rc store_role_grant(struct store_peer *p, const union msg_any *msg)
 	arena_init(&mem, 4096);
 	cause = store_role_grant_check(p->role, user, m, &mem, &account);
 	if (cause == CAUSE_NONE) {
-		store_role_grant_put(user, m->session, &account);
+		store_role_grant_put(user, m, &account);
 		answer.address = account.address;
 	}
 	answer.cause = (uint16_t)cause;
 	chan_send(p->chan, MSG_GRANTED, &answer);
 	arena_clear(&mem);
 	return RC_OK;
+}
+
+/* what the auth role that was there before has let in and nobody has ended since */
+void store_role_grants_tell(struct store_peer *auth)
+{
+	for (struct store_peer *user = auth->role->peers; user; user = user->next) {
+		size_t at = 0;
+		uint64_t session;
+		void *value;
+
+		while (map_next(&user->grants, &at, &session, &value)) {
+			const struct store_grant *g = value;
+
+			if (g->generation && !g->revoked)
+				chan_send(auth->chan, MSG_GRANT_LIVE, &(struct msg_grant_live){.account = (uint64_t)g->account, .generation = g->generation});
+		}
+	}
 }
 
 enum rc store_role_ungrant(struct store_peer *p, const union msg_any *msg)
@@ -125,13 +150,13 @@ enum rc store_role_session_end(struct store_peer *p, const union msg_any *msg)
 	return RC_OK;
 }
 
-/* Why this session may not: the account was disabled, or this store (started anew since) was told nothing about the session. The latter must not cost the
+/* Why this session may not: the account or its password was changed, or this store (started anew since) was told nothing about the session. The latter must not cost the
  * worker its other connections, so it is refused, not dropped. */
 static enum cause_id store_role_refusal(const struct store_grant *g)
 {
-	if (!g)
+	if (!g || g->by != POLICY_BY_SIGN_IN) /* a relay window lets people send, never read */
 		return CAUSE_SERVER_TEMP_ERROR;
-	return g->revoked ? CAUSE_AUTH_ACCOUNT_DISABLED : CAUSE_NONE;
+	return g->revoked ? CAUSE_AUTH_REVOKED : CAUSE_NONE;
 }
 
 /* ---- readings */

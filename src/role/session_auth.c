@@ -1,10 +1,11 @@
 /* Sign-in as every protocol does it: bytes of the mechanism go to the auth role and come back; what this worker learns is only the outcome. */
-#include "role/worker.h"
+#include "role/session_history.h"
+#include "role/worker_abuse.h"
 
 void session_auth_start(struct session *s, struct span mechanism, bool has_initial, struct span initial)
 {
 	struct worker *w = s->worker;
-	struct msg_auth_start m = {.session = s->id, .tls = stream_is_tls(s->stream), .has_initial = has_initial, .mechanism = mechanism,
+	struct msg_auth_start m = {.session = s->id, .listener = (uint16_t)s->listener_index, .tls = stream_is_tls(s->stream), .has_initial = has_initial, .mechanism = mechanism,
 		.peer = s->peer, .service = span_str(s->ops->service), .initial = initial};
 	struct buf exporter, unique;
 
@@ -69,10 +70,13 @@ static void session_auth_outcome(struct session *s, enum msg_type type, const un
 	case MSG_AUTH_OK:
 		s->auth_ask = 0;
 		s->granted = s->told_store = true;
+		worker_abuse_signed_in(s);
+		session_relay_signed_in(s);
 		s->ops->auth_ok(s, msg->auth_ok.address, msg->auth_ok.final);
 		break;
 	case MSG_AUTH_FAIL:
 		s->auth_ask = 0;
+		session_history_signin_failed(s, msg->auth_fail.cause < CAUSE_COUNT ? (enum cause_id)msg->auth_fail.cause : CAUSE_NONE);
 		s->ops->auth_fail(s, msg->auth_fail.cause < CAUSE_COUNT ? (enum cause_id)msg->auth_fail.cause : CAUSE_AUTH_TEMPORARILY_UNAVAILABLE,
 			&(struct cause_facts){.detail = msg->auth_fail.detail, .retry = msg->auth_fail.retry});
 		break;

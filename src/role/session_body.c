@@ -149,16 +149,43 @@ void session_body_lend(struct session_body *b, const struct header_facts *h, uin
 	b->text.len = head;
 }
 
+struct span session_body_head(const struct session_body *b, const struct header_facts *h)
+{
+	return span_head(buf_span(&b->text), b->fd >= 0 ? b->text.len : body_head_bytes(b, h));
+}
+
 void session_body_finish(struct session_body *b, const struct header_facts *h, struct span *head_out, struct span *body_out, uint64_t *spool_out,
 	uint64_t *spool_bytes_out, uint8_t digest_out[32])
 {
-	size_t head = b->fd >= 0 ? b->text.len : body_head_bytes(b, h);
-
 	(void)EVP_DigestFinal_ex(b->hash, digest_out, NULL);
-	*head_out = span_head(buf_span(&b->text), head);
-	*body_out = span_from(buf_span(&b->text), head);
+	*head_out = session_body_head(b, h);
+	*body_out = span_from(buf_span(&b->text), head_out->len);
 	*spool_out = b->spool;
 	*spool_bytes_out = b->spool_bytes;
+}
+
+static size_t body_read_at(void *arg, uint64_t offset, uint8_t *to, size_t max)
+{
+	const struct session_body *b = arg;
+	struct span part;
+	ssize_t n;
+
+	if (offset < b->text.len) {
+		part = span_head(span_from(buf_span(&b->text), (size_t)offset), max);
+		memcpy(to, part.ptr, part.len);
+		return part.len;
+	}
+	if (b->fd < 0)
+		return 0;
+	do
+		n = pread(b->fd, to, max, (off_t)(offset - b->text.len));
+	while (n < 0 && errno == EINTR);
+	return n > 0 ? (size_t)n : 0;
+}
+
+struct mime_source session_body_source(const struct session_body *b)
+{
+	return (struct mime_source){.read_at = body_read_at, .arg = (void *)(uintptr_t)b, .bytes = b->text.len + (b->fd >= 0 ? b->spool_bytes : 0)};
 }
 
 uint64_t session_body_take_spool(struct session_body *b)

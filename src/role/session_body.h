@@ -5,6 +5,7 @@
 
 #include "cause/cause.h"
 #include "mail/header.h"
+#include "mail/mime.h"
 
 struct session_body;
 
@@ -24,9 +25,13 @@ void session_body_refuse(struct session_body *b, enum cause_id cause);
 enum cause_id session_body_cause(const struct session_body *b);
 void session_body_close_fd(int fd);
 
+/* the header block, once the message is whole */
+struct span session_body_head(const struct session_body *b, const struct header_facts *h);
 /* the message is whole: its header block, the rest in memory or in the spool; borrowed until session_body_free */
 void session_body_finish(struct session_body *b, const struct header_facts *h, struct span *head_out, struct span *body_out, uint64_t *spool_out,
 	uint64_t *spool_bytes_out, uint8_t digest_out[32]);
+/* the whole message as it came, for looking at; while b lives */
+struct mime_source session_body_source(const struct session_body *b);
 /* the spool is the store's business from now on */
 uint64_t session_body_take_spool(struct session_body *b);
 

@@ -3,7 +3,8 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "role/worker.h"
+#include "role/session_history.h"
+#include "role/worker_abuse.h"
 
 enum { POP3_UIDS_FRAME_MAX = 1 << 20 };
 
@@ -99,6 +100,8 @@ static void pop3_log_refusals(struct session *s)
 	struct pop3_event e;
 
 	while (pop3_in_event(s->pop3->in, &e)) {
+		worker_abuse_refused(s, e.cause);
+		session_history_refused(s, &(struct session_refusal){.cause = e.cause, .command = e.command});
 		if (!log_begin(LOG_LEVEL_INFO, "refused"))
 			continue;
 		log_str("session", s->ref);
@@ -153,7 +156,7 @@ static void pop3_pump(struct session *s)
 static void pop3_begin(struct session *s, enum cause_id refuse, mono_ms now)
 {
 	s->pop3 = mem_zalloc(sizeof(*s->pop3));
-	s->pop3->in = pop3_in_new(&s->worker->listeners[s->listener_index].pop3, session_ref(s), refuse, now);
+	s->pop3->in = pop3_in_new_refused(&s->worker->listeners[s->listener_index].pop3, session_ref(s), refuse, &s->worker->refused, now);
 }
 
 static void pop3_end(struct session *s)

@@ -7,29 +7,30 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
-#include "role/session_body.h"
+#include "role/session_history.h"
+#include "role/session_smtp.h"
 #include "role/trace.h"
-#include "role/worker.h"
+#include "role/worker_abuse.h"
 
 enum {
 	SMTP_RCPT_BLOCK_BYTES = 32 << 20,
+	SMTP_FILED_BYTES = 8 << 20,
 	SMTP_SENTENCE_BYTES = 256,
 	SMTP_QUESTIONS_MANY = 128,  /* open in a worker: a few ms of the store's time */
 	SMTP_RCPTS_SHARE = 32,
 	SMTP_REFUSALS_LOGGED = 100, /* of a session, one by one; more are a flood, and only counted */
 };
 
-struct smtp_session {
-	struct smtp_in *in;
-	struct session_body *body;  /* of the message in hand; NULL: none */
-	uint32_t accepted, refused; /* messages; refusals of any command */
-	uint32_t transaction;       /* counts, for the id in Received: */
-	mono_ms data_began_ms;
-};
-
+/* what comes from our own people is completed (RFC 6409 8), whichever port they use */
 static bool smtp_is_submission(const struct session *s)
 {
-	return s->listener->kind == CONF_SUBMISSION;
+	return s->listener->kind == CONF_SUBMISSION || session_sender_stands(s);
+}
+
+/* who signed in, else whose relay window it is */
+static struct span smtp_account(const struct session *s)
+{
+	return s->granted || !s->who.account ? smtp_in_account(s->smtp->in) : span_str(s->who.account);
 }
 
 /* ---- questions about recipients */
@@ -50,14 +51,20 @@ static void smtp_on_rcpt(struct session *s, uint32_t engine_ask, enum msg_type t
 
 	if (msg && type == MSG_RCPT_RESULT && msg->rcpt_result.cause < CAUSE_COUNT)
 		v = (struct verdict){.cause = (enum cause_id)msg->rcpt_result.cause, .tag = msg->rcpt_result.tag,
-			.facts = {.detail = msg->rcpt_result.detail, .limit = msg->rcpt_result.limit}};
+			.facts = {.detail = msg->rcpt_result.detail, .limit = msg->rcpt_result.limit, .retry = msg->rcpt_result.retry, .rule = msg->rcpt_result.rule}};
+	if (v.cause == CAUSE_NONE)
+		v.cause = session_rules_rcpt(s, msg->rcpt_result.header_rules);
+	if (v.cause == CAUSE_NONE)
+		v.cause = session_filter_rcpt(s, msg->rcpt_result.tag, msg->rcpt_result.needs);
 	smtp_share_rcpts(s);
 	smtp_in_answer(s->smtp->in, engine_ask, &v);
 }
 
 static void smtp_ask_rcpt(struct session *s, const struct smtp_ask *ask)
 {
-	struct msg_rcpt_check m = {.session = s->id, .message_bytes = ask->mail->size_declared, .local_only = !smtp_is_submission(s)};
+	struct msg_rcpt_check m = {.session = s->id, .listener = (uint16_t)s->listener_index, .tls = stream_is_tls(s->stream), .stands = session_sender_stands(s),
+		.window = (uint8_t)s->who.window,
+		.window_ms = (uint64_t)s->who.window_ms, .rcpts = ask->rcpt_count, .message_bytes = ask->mail->size_declared, .peer = s->peer};
 	struct buf to, from;
 
 	if (!s->worker->store) {
@@ -95,6 +102,9 @@ static void smtp_drop_body(struct session *s)
 {
 	uint64_t spool = session_body_free(&s->smtp->body);
 
+	session_sender_forget(s);
+	session_rules_forget(s);
+	session_filter_forget(s);
 	if (spool && s->worker->store)
 		chan_send(s->worker->store, MSG_SPOOL_DROP, &(struct msg_spool_drop){.spool = spool});
 }
@@ -146,7 +156,9 @@ static void smtp_log_accept(struct session *s, const struct verdict *v, int64_t 
 		return;
 	log_str("session", s->ref);
 	log_span("peer", s->peer);
-	log_span("account", smtp_in_account(t->in));
+	log_span("account", smtp_account(s));
+	if (!s->granted)
+		log_str("by", s->who.by ? policy_by_name(s->who.by) : NULL);
 	if (message)
 		log_span("queue_id", v->queue_id);
 	log_str("cause", v->cause == CAUSE_NONE ? NULL : cause_slug(v->cause));
@@ -164,7 +176,9 @@ static void smtp_on_accepted(struct session *s, uint32_t engine_ask, enum msg_ty
 	char id[14];
 
 	if (a && a->cause < CAUSE_COUNT)
-		v = (struct verdict){.cause = (enum cause_id)a->cause, .facts = {.limit = a->limit, .detail = a->detail}};
+		v = (struct verdict){.cause = (enum cause_id)a->cause, .facts = {.limit = a->limit, .retry = a->retry, .detail = a->detail, .rule = a->rule}};
+	if (v.cause == CAUSE_SENDER_UNAUTHENTICATED) /* what From says, which is not what MAIL said */
+		v.facts.sender = a->detail;
 	if (a && v.cause == CAUSE_NONE)
 		v.queue_id = span_str(num_base32(a->message, 6, id));
 	s->smtp->accepted += v.cause == CAUSE_NONE;
@@ -183,6 +197,10 @@ static void smtp_write_trace(struct session *s, const struct smtp_ask *ask, cons
 	struct buf rcpt;
 	char id[40];
 
+	if (!s->granted) {
+		f.relay_by = span_str(policy_by_name(s->who.by));
+		f.relay_account = span_str(s->who.account);
+	}
 	buf_init(&rcpt, 1024);
 	if (ask->rcpt_count == 1)
 		address_write(&rcpt, &smtp_in_rcpt(t->in, 0)->to);
@@ -191,7 +209,8 @@ static void smtp_write_trace(struct session *s, const struct smtp_ask *ask, cons
 	f.id = span_str(id);
 	trace_write_received(out, &f);
 	if (smtp_is_submission(s))
-		(void)trace_complete_header(out, h, &ask->mail->from, f.hostname, s->id << 20 | t->transaction, now);
+		(void)trace_complete_header(out, h, f.hostname, s->id << 20 | t->transaction, now);
+	session_sender_trace(s, ask, out);
 	buf_clear(&rcpt);
 }
 
@@ -210,42 +229,26 @@ static void smtp_add_rcpts(struct session *s, const struct smtp_ask *ask, struct
 	buf_clear(&text);
 }
 
-/* RFC 6409 8.2: an address in From without a domain is completed with ours */
-static struct span smtp_completed_head(struct session *s, const struct header_facts *h, struct span head, struct buf *out)
-{
-	const char *domain = *s->worker->conf->default_domain ? s->worker->conf->default_domain : s->worker->conf->hostname;
-	struct span value = h->from_count == 1 && h->from_at + h->from_bytes <= head.len ? span_of(head.ptr + h->from_at, h->from_bytes) : SPAN_NONE;
-	struct buf from;
-	bool changed;
-
-	if (!smtp_is_submission(s) || value.len == 0)
-		return head;
-	buf_init(&from, LIMIT_HEADER_BYTES);
-	changed = header_complete_from(&from, value, span_str(domain)) > 0 && !from.overflow;
-	if (changed) {
-		buf_add(out, span_head(head, h->from_at));
-		buf_add(out, buf_span(&from));
-		buf_add(out, span_from(head, h->from_at + h->from_bytes));
-	}
-	buf_clear(&from);
-	return changed && !out->overflow ? buf_span(out) : head;
-}
-
-static void smtp_send_accept(struct session *s, const struct smtp_ask *ask)
+/* false: the header with what had to be added is longer than a header may be */
+static bool smtp_send_accept(struct session *s, const struct smtp_ask *ask)
 {
 	struct smtp_session *t = s->smtp;
 	const struct smtp_mail *mail = ask->mail;
-	struct msg_accept m = {.session = s->id, .submission = smtp_is_submission(s), .smtputf8 = mail->smtputf8, .body_8bit = mail->body_8bit,
+	struct msg_accept m = {.session = s->id, .listener = (uint16_t)s->listener_index, .tls = stream_is_tls(s->stream),
+		.submission = smtp_is_submission(s), .smtputf8 = mail->smtputf8, .body_8bit = mail->body_8bit,
 		.body_binary = mail->body_binary, .requiretls = mail->requiretls, .ret = mail->dsn.ret_hdrs ? 1 : mail->dsn.ret_full ? 2 : 0,
 		.received_ms = (uint64_t)clock_wall_ms(), .envid = mail->dsn.envid, .peer = s->peer, .helo = smtp_in_helo(t->in)};
-	struct buf sender, rcpts, trace, completed;
+	struct buf sender, rcpts, trace, from, room, filed;
 	uint8_t digest[32];
+	bool fits;
 
 	buf_init(&sender, 1024);
 	buf_init(&rcpts, SMTP_RCPT_BLOCK_BYTES);
 	buf_init(&trace, LIMIT_TRACE_BYTES);
-	buf_init(&completed, LIMIT_HEADER_BYTES);
-	address_write(&sender, &mail->from);
+	buf_init(&from, LIMIT_HEADER_BYTES);
+	buf_init(&room, LIMIT_HEADER_BYTES);
+	buf_init(&filed, SMTP_FILED_BYTES);
+	session_sender_write(s, ask, &sender);
 	smtp_add_rcpts(s, ask, &rcpts);
 	smtp_write_trace(s, ask, ask->header, &trace);
 	m.sender = buf_span(&sender);
@@ -253,14 +256,54 @@ static void smtp_send_accept(struct session *s, const struct smtp_ask *ask)
 	m.trace = buf_span(&trace);
 	m.message_id = span_head(ask->header->message_id, LIMIT_HEADER_FIELD_BYTES);
 	session_body_finish(t->body, ask->header, &m.head, &m.body, &m.spool, &m.spool_bytes, digest);
-	m.head = smtp_completed_head(s, ask->header, m.head, &completed);
+	m.from.count = (uint32_t)session_sender_strangers(s, ask, m.head, &from);
+	m.from.raw = buf_span(&from);
+	m.filed.count = (uint32_t)session_filter_write(s, &filed);
+	m.filed.raw = buf_span(&filed);
+	fits = session_sender_head(s, ask, m.head, &room, &m.head);
 	m.digest = span_of(digest, sizeof(digest));
-	m.ask = worker_ask(s, ROLE_STORE, ask->id, smtp_on_accepted);
-	chan_send(s->worker->store, MSG_ACCEPT, &m);
+	if (fits) {
+		m.ask = worker_ask(s, ROLE_STORE, ask->id, smtp_on_accepted);
+		chan_send(s->worker->store, MSG_ACCEPT, &m);
+	}
 	buf_clear(&sender);
 	buf_clear(&rcpts);
 	buf_clear(&trace);
-	buf_clear(&completed);
+	buf_clear(&from);
+	buf_clear(&room);
+	buf_clear(&filed);
+	return fits;
+}
+
+static void smtp_refuse_message(struct session *s, const struct smtp_ask *ask, const struct verdict *v)
+{
+	smtp_log_accept(s, v, 0, false);
+	smtp_in_answer(s->smtp->in, ask->id, v);
+}
+
+static void smtp_accept_filters(struct session *s, const struct smtp_ask *ask, const struct verdict *v)
+{
+	if (v->cause != CAUSE_NONE)
+		smtp_refuse_message(s, ask, v);
+	else if (!smtp_send_accept(s, ask))
+		smtp_refuse_message(s, ask, &(struct verdict){.cause = CAUSE_MESSAGE_MALFORMED, .facts = {.detail = SPAN_LIT("its header is too long")}});
+}
+
+/* filters come last: they are what costs most */
+static void smtp_accept_from(struct session *s, const struct smtp_ask *ask, const struct verdict *v)
+{
+	if (v->cause != CAUSE_NONE)
+		smtp_refuse_message(s, ask, v);
+	else
+		session_filter_check(s, ask, smtp_accept_filters);
+}
+
+static void smtp_accept_rules(struct session *s, const struct smtp_ask *ask, const struct verdict *v)
+{
+	if (v->cause != CAUSE_NONE)
+		smtp_refuse_message(s, ask, v);
+	else
+		session_sender_from(s, ask, smtp_accept_from);
 }
 
 static void smtp_accept(struct session *s, const struct smtp_ask *ask)
@@ -270,12 +313,10 @@ static void smtp_accept(struct session *s, const struct smtp_ask *ask)
 	if (!s->smtp->body)
 		smtp_take_body(s, SPAN_NONE); /* an empty message is one, too */
 	cause = s->worker->store ? session_body_cause(s->smtp->body) : CAUSE_SERVER_TEMP_ERROR;
-	if (cause == CAUSE_NONE) {
-		smtp_send_accept(s, ask);
-		return;
-	}
-	smtp_log_accept(s, &(struct verdict){.cause = cause}, 0, false);
-	smtp_in_answer(s->smtp->in, ask->id, &(struct verdict){.cause = cause});
+	if (cause == CAUSE_NONE)
+		session_rules_check(s, ask, smtp_accept_rules);
+	else
+		smtp_refuse_message(s, ask, &(struct verdict){.cause = cause});
 }
 
 /* ---- the engine's wishes */
@@ -286,14 +327,17 @@ static void smtp_log_refusals(struct session *s)
 
 	while (smtp_in_event(s->smtp->in, &e)) {
 		s->smtp->refused++;
-		if (s->smtp->refused > SMTP_REFUSALS_LOGGED && e.code != 421) /* 421: what ended it is always said */
+		worker_abuse_refused(s, e.cause);
+		session_history_refused(s, &(struct session_refusal){.cause = e.cause, .code = e.code, .closing = e.closing, .helo = smtp_in_helo(s->smtp->in),
+			.command = e.command, .sender = e.sender, .rcpt = e.rcpt, .detail = e.detail, .limit = e.limit, .retry = e.retry, .rule = e.rule});
+		if (s->smtp->refused > SMTP_REFUSALS_LOGGED && !e.closing) /* what ended it is always said */
 			continue;
 		if (!log_begin(LOG_LEVEL_INFO, "refused"))
 			continue;
 		log_str("session", s->ref);
 		log_str("listener", s->listener->name);
 		log_span("peer", s->peer);
-		log_span("account", smtp_in_account(s->smtp->in));
+		log_span("account", smtp_account(s));
 		log_span("command", e.command);
 		log_span("rcpt", e.rcpt);
 		log_num("code", e.code);
@@ -309,9 +353,12 @@ static void smtp_pump(struct session *s)
 	struct smtp_ask ask;
 
 	while (s->closing == SESSION_OPEN && (want = smtp_in_next(t->in, &ask)) != SMTP_WANT_NOTHING) {
+		s->mailed |= want == SMTP_WANT_MAIL;
 		switch (want) {
-		case SMTP_WANT_MAIL: /* who may send as whom is decided by a later rule; every well-formed sender is taken */
-			smtp_in_answer(t->in, ask.id, &(struct verdict){.cause = CAUSE_NONE});
+		case SMTP_WANT_MAIL:
+			session_rules_restart(s);
+			session_filter_restart(s);
+			session_sender_mail(s, &ask);
 			break;
 		case SMTP_WANT_RCPT:
 			smtp_ask_rcpt(s, &ask);
@@ -355,12 +402,14 @@ static void smtp_pump(struct session *s)
 static void smtp_begin(struct session *s, enum cause_id refuse, mono_ms now)
 {
 	s->smtp = mem_zalloc(sizeof(*s->smtp));
-	s->smtp->in = smtp_in_new(&s->worker->listeners[s->listener_index].smtp, session_ref(s), refuse, now);
+	s->smtp->in = smtp_in_new_refused(&s->worker->listeners[s->listener_index].smtp, session_ref(s), refuse, &s->worker->refused, now);
+	s->mailed = refuse != CAUSE_NONE;
 }
 
 static void smtp_end(struct session *s)
 {
 	smtp_drop_body(s);
+	session_filter_restart(s);
 	smtp_in_free(s->smtp->in);
 	free(s->smtp);
 }
@@ -432,9 +481,14 @@ static void smtp_auth_fail(struct session *s, enum cause_id cause, const struct 
 	smtp_in_auth_fail(s->smtp->in, cause, facts);
 }
 
+static struct span smtp_helo(struct session *s)
+{
+	return smtp_in_helo(s->smtp->in);
+}
+
 static void smtp_log_end(struct session *s)
 {
-	log_span("account", smtp_in_account(s->smtp->in));
+	log_span("account", smtp_account(s));
 	log_span("helo", smtp_in_helo(s->smtp->in));
 	log_num("messages", s->smtp->accepted);
 	log_num("refusals", s->smtp->refused);
@@ -443,4 +497,4 @@ static void smtp_log_end(struct session *s)
 const struct session_ops session_smtp_ops = {.service = "smtp", .begin = smtp_begin, .end = smtp_end, .feed = smtp_feed, .out = smtp_out, .sent = smtp_sent,
 	.eof = smtp_eof, .tick = smtp_tick, .pump = smtp_pump, .deadline = smtp_deadline, .tls_done = smtp_tls_done, .tls_injected = smtp_tls_injected,
 	.shutdown = smtp_shutdown, .is_idle = smtp_is_idle, .auth_challenge = smtp_auth_challenge, .auth_ok = smtp_auth_ok, .auth_fail = smtp_auth_fail,
-	.log_end = smtp_log_end};
+	.log_end = smtp_log_end, .helo = smtp_helo};

@@ -31,6 +31,12 @@ void trace_write_received(struct buf *out, const struct trace_facts *f)
 		trace_add_word(out, f->tls_cipher, false);
 		buf_add_str(out, ")\r\n");
 	}
+	if (f->relay_by.len) { /* whoever asks later why this was relayed finds it here */
+		buf_add_str(out, "\t(");
+		buf_add_str(out, f->relay_account.len ? "relay window of " : "authorised network");
+		trace_add_word(out, f->relay_account, f->utf8);
+		buf_add_str(out, ")\r\n");
+	}
 	buf_add_str(out, "\tby ");
 	buf_add(out, f->hostname);
 	/* RFC 3848, and RFC 6531 3.7.3 for the UTF8 forms */
@@ -52,7 +58,7 @@ void trace_write_received(struct buf *out, const struct trace_facts *f)
 	buf_add_str(out, "\r\n");
 }
 
-unsigned trace_complete_header(struct buf *out, const struct header_facts *h, const struct address *sender, struct span hostname, uint64_t unique, int64_t wall_ms)
+unsigned trace_complete_header(struct buf *out, const struct header_facts *h, struct span hostname, uint64_t unique, int64_t wall_ms)
 {
 	unsigned added = 0;
 	char id[14];
@@ -70,12 +76,6 @@ unsigned trace_complete_header(struct buf *out, const struct header_facts *h, co
 		buf_add_str(out, num_base32((uint64_t)wall_ms, 9, id));
 		buf_add_byte(out, '@');
 		buf_add(out, hostname);
-		buf_add_str(out, ">\r\n");
-		added++;
-	}
-	if (!h->from_count && !address_is_null(sender)) {
-		buf_add_str(out, "From: <");
-		address_write(out, sender);
 		buf_add_str(out, ">\r\n");
 		added++;
 	}

@@ -9,6 +9,7 @@
 struct trace_facts {
 	struct span helo, peer, hostname, id;
 	struct span only_rcpt;    /* the recipient where there is just one; empty: left out, so that nobody learns of blind copies */
+	struct span relay_by, relay_account; /* let in by "relay-window" or "network" instead of a sign-in, and as whom; empty: not so */
 	struct span tls_version, tls_cipher; /* empty: plain */
 	bool esmtp, utf8, authenticated;
 	int64_t wall_ms;
@@ -16,7 +17,7 @@ struct trace_facts {
 /* "Received: from ... by ... with ESMTPSA id ...; date" with folding; every piece from outside is made safe */
 void trace_write_received(struct buf *out, const struct trace_facts *f);
 
-/* Adds Date and Message-ID where the header has none, and From from the envelope sender; returns how many lines were added. */
-unsigned trace_complete_header(struct buf *out, const struct header_facts *h, const struct address *sender, struct span hostname, uint64_t unique, int64_t wall_ms);
+/* Adds Date and Message-ID where the header has none; returns how many lines were added. */
+unsigned trace_complete_header(struct buf *out, const struct header_facts *h, struct span hostname, uint64_t unique, int64_t wall_ms);
 
 #endif

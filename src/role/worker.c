@@ -12,7 +12,11 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "mail/attach.h"
+#include "role/listener_rules.h"
+#include "role/session_history.h"
 #include "role/tls_memory.h"
+#include "role/worker_abuse.h"
 
 enum {
 	WORKER_ACCEPTS_A_TURN = 64,    /* so that a flood of connections does not starve the sessions there are */
@@ -23,52 +27,7 @@ enum {
 
 static bool worker_is_mine(const struct role *r, const struct conf_listener *l)
 {
-	return (l->kind == CONF_MX) == (r->id == ROLE_MX);
-}
-
-static void worker_smtp_rules(const struct conf *c, const struct conf_listener *l, struct smtp_rules *out)
-{
-	bool submission = l->kind == CONF_SUBMISSION;
-
-	*out = (struct smtp_rules){
-		.kind = submission ? SMTP_KIND_SUBMISSION : SMTP_KIND_MX,
-		.hostname = c->hostname,
-		.starttls = l->tls == CONF_TLS_STARTTLS,
-		.auth = submission,
-		.auth_cleartext = l->auth_without_tls,
-		.tls_required = l->tls_required,
-		.mechanisms = c->mechanisms,
-		.message_max_bytes = c->message_max_bytes,
-		.rcpt_max = c->rcpt_max,
-		.transaction_max = c->transaction_max,
-		.bad_command_max = c->bad_command_max,
-		.noop_max = c->noop_max,
-		.auth_failure_max = c->auth_failure_max,
-		.hops_max = c->hops_max,
-		.rcpt_open_max = c->rcpt_open_max,
-		.greeting_ms = c->smtp_greeting_ms,
-		.command_ms = c->smtp_command_ms,
-		.data_ms = c->smtp_data_ms,
-		.session_ms = c->smtp_session_ms,
-		.auth_ms = c->smtp_auth_ms,
-		.data_rate_floor = c->data_rate_floor,
-	};
-}
-
-static void worker_pop3_rules(const struct conf *c, const struct conf_listener *l, struct pop3_rules *out)
-{
-	*out = (struct pop3_rules){
-		.hostname = c->hostname,
-		.stls = l->tls == CONF_TLS_STARTTLS,
-		.auth_cleartext = l->auth_without_tls,
-		.mechanisms = c->mechanisms,
-		.bad_command_max = c->bad_command_max,
-		.noop_max = c->noop_max,
-		.auth_failure_max = c->auth_failure_max,
-		.command_ms = c->pop3_command_ms,
-		.login_ms = c->pop3_login_ms,
-		.session_ms = c->pop3_session_ms,
-	};
+	return conf_listener_relays(l) == (r->id == ROLE_USER);
 }
 
 /* one signature: the only place where a worker waits for another role */
@@ -115,14 +74,17 @@ enum rc worker_open(struct role *r, struct err *err)
 	map_init(&w->questions);
 	map_init(&w->by_id);
 	map_init(&w->addresses);
+	session_history_open(w);
+	attach_prepare();
+	w->abuse = worker_abuse_new(w);
 	loop_timer_init(w->loop, &w->accept_again, worker_on_accept_again, w);
 	w->listeners = mem_array(r->conf->listener_count, sizeof(*w->listeners));
 	for (size_t i = 0; i < r->conf->listener_count; i++) {
 		struct worker_listener *l = &w->listeners[i];
 
 		*l = (struct worker_listener){.worker = w, .conf = &r->conf->listeners[i], .fd = -1, .index = (unsigned)i};
-		worker_smtp_rules(r->conf, l->conf, &l->smtp);
-		worker_pop3_rules(r->conf, l->conf, &l->pop3);
+		listener_smtp_rules(r->conf, l->conf, &l->smtp);
+		listener_pop3_rules(r->conf, l->conf, &l->pop3);
 	}
 	return rc == RC_OK ? tls_server_new(r->conf, worker_sign, w, &w->tls, err) : rc;
 }
@@ -169,6 +131,7 @@ static void worker_on_gone(void *owner, struct chan *c, const char *why)
 		}
 	} else if (c == w->auth) {
 		chan_free(&w->auth);
+		worker_questions_fail(w, ROLE_AUTH);
 		session_auth_gone(w);
 	} else if (c == w->keys) {
 		chan_free(&w->keys);
@@ -190,6 +153,8 @@ void worker_peer(struct role *r, enum role_id peer, uint32_t number, int fd)
 	if (*place) /* the new one is there before the old one's end was seen */
 		worker_on_gone(w, *place, "replaced");
 	*place = chan_new(w->loop, fd, r->id, peer, number, &ops, w);
+	if (peer == ROLE_STORE)
+		worker_abuse_load(w);
 }
 
 /* 64-bit key of an address; IPv6 by its /64, which one customer owns */
@@ -201,7 +166,12 @@ static uint64_t worker_address_key(const struct sockaddr_storage *a)
 	return a->ss_family == AF_INET6 ? map_hash(&v6->sin6_addr, 8) : map_hash(&v4->sin_addr, 4);
 }
 
-static void worker_take(struct worker_listener *l, int fd, const struct sockaddr_storage *from)
+bool worker_is_full(const struct worker_listener *l)
+{
+	return l->connections >= worker_share(l->worker, l->conf->connections_max);
+}
+
+void worker_take(struct worker_listener *l, int fd, const struct sockaddr_storage *from)
 {
 	struct worker *w = l->worker;
 	uint64_t key = worker_address_key(from);
@@ -215,10 +185,13 @@ static void worker_take(struct worker_listener *l, int fd, const struct sockaddr
 	else
 		(void)inet_ntop(AF_INET, &((const struct sockaddr_in *)from)->sin_addr, text, sizeof(text));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (l->connections >= worker_share(w, l->conf->connections_max))
+	if (worker_is_full(l))
 		refuse = CAUSE_TOO_MANY_CONNECTIONS;
 	else if (here >= worker_share(w, l->conf->connections_per_address_max))
 		refuse = CAUSE_TOO_MANY_CONNECTIONS_ADDRESS;
+	w->refused = (struct cause_facts){0};
+	if (refuse == CAUSE_NONE)
+		refuse = worker_abuse_connection(w, span_str(text), loop_now(w->loop), &w->refused);
 	(void)session_new(l, fd, text, key, refuse);
 }
 
@@ -234,7 +207,8 @@ static void worker_on_accept(evutil_socket_t listen_fd, short what, void *arg)
 		int fd = accept4(listen_fd, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
-			worker_take(l, fd, &from);
+			if (!worker_proxy_take(l, fd, &from))
+				worker_take(l, fd, &from);
 		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
 			log_msg(LOG_LEVEL_ERROR, "accept-paused", "listener %s: %s", l->conf->name, strerror(errno));
 			for (size_t k = 0; k < w->conf->listener_count; k++)
@@ -289,6 +263,8 @@ void worker_drain(struct role *r, bool now)
 
 	w->draining = true;
 	w->drain_now |= now;
+	worker_abuse_drain(w);
+	worker_proxy_drop(w);
 	for (size_t i = 0; i < w->conf->listener_count; i++) {
 		struct worker_listener *l = &w->listeners[i];
 

@@ -3,11 +3,15 @@
 #ifndef MAILROOM_ROLE_WORKER_H
 #define MAILROOM_ROLE_WORKER_H
 
+#include <sys/socket.h>
+
 #include "base/map.h"
 #include "loop/stream.h"
+#include "policy/policy.h"
 #include "proto/pop3/pop3_in.h"
 #include "proto/smtp/smtp_in.h"
 #include "role/role.h"
+#include "role/session_filter.h"
 #include "role/tls_server.h"
 
 struct session;
@@ -33,6 +37,7 @@ struct session_ops {
 	void (*auth_ok)(struct session *s, struct span account, struct span final_data);
 	void (*auth_fail)(struct session *s, enum cause_id cause, const struct cause_facts *facts);
 	void (*log_end)(struct session *s); /* protocol's own fields of the session's last log line */
+	struct span (*helo)(struct session *s); /* as the client named itself; NULL: it does not */
 };
 
 /* one open question to another role */
@@ -43,6 +48,16 @@ struct question {
 	uint32_t ask;
 	uint32_t engine_ask;               /* the engine's number for it */
 	void (*answer)(struct session *s, uint32_t engine_ask, enum msg_type type, const union msg_any *msg);
+};
+
+/* what lets this session send, as auth said; the store has the same from auth */
+struct session_who {
+	enum policy_by by;
+	enum policy_window window;
+	int64_t window_ms;   /* when the window closed, or will */
+	char *account;       /* address of the account that the window belongs to; NULL: none */
+	enum cause_id trouble; /* auth could not be asked */
+	void (*answer)(struct session *s, uint32_t engine_ask); /* who waits for what auth says */
 };
 
 enum session_closing { SESSION_OPEN, SESSION_CLOSING, SESSION_DEAD };
@@ -63,8 +78,11 @@ struct session {
 	unsigned listener_index;
 	unsigned depth;                    /* > 0: inside a callback, freeing waits */
 	enum session_closing closing;
+	struct session_history *history;   /* what was reported of it; NULL: nothing */
 	uint32_t auth_ask;                 /* sign-in in progress, 0: none */
+	struct session_who who;
 	bool granted;                      /* auth has told the store about this session */
+	bool mailed;                       /* it came to MAIL, or was turned away by us: no HELO flood */
 	bool told_store;                   /* store keeps something for this session: SESSION_END is due */
 	char ref[16];                      /* as shown to people */
 	char peer_text[48];
@@ -97,6 +115,11 @@ struct worker {
 	struct map by_id;                  /* session id -> struct session */
 	struct map addresses;              /* address key -> count of connections, as a pointer-sized number */
 	struct session *sessions;
+	struct worker_proxied *proxied;    /* connections of balancers that have not said yet who the client is */
+	struct history_rate *history;      /* NULL: no history is wanted */
+	struct worker_abuse *abuse;
+	struct session_filter_line filters; /* messages that filters look at, and those that wait for it */
+	struct cause_facts refused;        /* of the session that session_new is asked to refuse */
 	struct loop_timer accept_again;
 	uint32_t next_ask, session_count;
 	bool started, draining, drain_now;
@@ -109,6 +132,15 @@ void worker_peer(struct role *r, enum role_id peer, uint32_t number, int fd);
 void worker_listen(struct role *r, unsigned listener, int fd);
 void worker_start(struct role *r);
 void worker_drain(struct role *r, bool now);
+
+/* a connection whose client is known: it becomes a session, or is refused by the limits of listener and address; takes fd */
+void worker_take(struct worker_listener *l, int fd, const struct sockaddr_storage *from);
+bool worker_is_full(const struct worker_listener *l);
+
+/* worker_proxy.c */
+/* From a balancer (proxy-from) and there is room: the descriptor is kept until the header is whole, then worker_take gets the client's address. */
+bool worker_proxy_take(struct worker_listener *l, int fd, const struct sockaddr_storage *from);
+void worker_proxy_drop(struct worker *w); /* those that are not whole */
 
 /* worker_session.c */
 struct session *session_new(struct worker_listener *l, int fd, const char *peer_text, uint64_t address_key, enum cause_id refuse);
@@ -136,6 +168,13 @@ void session_auth_step(struct session *s, struct span response);
 void session_auth_cancel(struct session *s);
 enum rc session_auth_on_frame(struct worker *w, enum msg_type type, const union msg_any *msg);
 void session_auth_gone(struct worker *w);
+
+/* session_relay.c: sending without sign-in, by relay window or network */
+/* Does somebody have to be asked before MAIL is answered? Then `answer` is called once auth has said who.by is; false: answered already, nothing to ask. */
+bool session_relay_ask(struct session *s, uint32_t engine_ask, void (*answer)(struct session *s, uint32_t engine_ask));
+void session_relay_end(struct session *s);
+/* signed in: whatever was granted by address is over */
+void session_relay_signed_in(struct session *s);
 
 extern const struct session_ops session_smtp_ops, session_pop3_ops;
 /* session_pop3.c: MBOX_ITEMS and other answers in parts */

@@ -3,7 +3,8 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "role/worker.h"
+#include "role/session_filter.h"
+#include "role/worker_abuse.h"
 
 uint32_t worker_ask(struct session *s, enum role_id to, uint32_t engine_ask,
 	void (*answer)(struct session *s, uint32_t engine_ask, enum msg_type type, const union msg_any *msg))
@@ -96,8 +97,20 @@ void worker_questions_fail(struct worker *w, enum role_id to)
 static bool worker_answer_ask(enum msg_type type, const union msg_any *msg, uint32_t *ask_out)
 {
 	switch ((int)type) {
+	case MSG_FILTER_IS:
+		*ask_out = msg->filter_is.ask;
+		return true;
+	case MSG_SENDER_RESULT:
+		*ask_out = msg->sender_result.ask;
+		return true;
+	case MSG_RELAY_IS:
+		*ask_out = msg->relay_is.ask;
+		return true;
 	case MSG_RCPT_RESULT:
 		*ask_out = msg->rcpt_result.ask;
+		return true;
+	case MSG_HEADER_RULES:
+		*ask_out = msg->header_rules.ask;
 		return true;
 	case MSG_SPOOL_LENT:
 		*ask_out = msg->spool_lent.ask;
@@ -131,10 +144,17 @@ enum rc worker_on_frame(void *owner, struct chan *c, enum msg_type type, const u
 	(void)c;
 	if (type == MSG_AUTH_CHALLENGE || type == MSG_AUTH_OK || type == MSG_AUTH_FAIL)
 		return session_auth_on_frame(w, type, msg);
+	if (type == MSG_ABUSE_ROWS || type == MSG_ABUSE_FORGET)
+		return worker_abuse_on_frame(w, type, msg);
 	if (type == MSG_MBOX_ITEMS)
 		return session_pop3_on_part(w, type, msg);
 	if (!worker_answer_ask(type, msg, &ask))
 		return RC_BAD;
+	if (type == MSG_FILTER_IS && !msg->filter_is.last) {
+		struct session *s = worker_question_session(w, ask, &ask);
+
+		return s ? session_filter_on_part(s, ask, msg) : RC_OK;
+	}
 	q = worker_question_take(w, ask);
 	if (!q) {
 		question_discard(type, msg);

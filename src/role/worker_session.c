@@ -6,7 +6,8 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/rng.h"
-#include "role/worker.h"
+#include "role/session_history.h"
+#include "role/worker_abuse.h"
 
 enum { SESSION_LINGER_MS = 10000 };
 
@@ -37,8 +38,12 @@ static void session_free(struct session *s)
 {
 	struct worker *w = s->worker;
 
+	session_history_end(s, s->ops->helo ? s->ops->helo(s) : SPAN_NONE);
+	if (s->ops == &session_smtp_ops && !s->mailed)
+		worker_abuse_idle_end(s);
 	session_auth_cancel(s);
 	worker_questions_drop(s);
+	session_relay_end(s);
 	if (s->told_store && w->store)
 		chan_send(w->store, MSG_SESSION_END, &(struct msg_session_end){.session = s->id});
 	if (log_begin(LOG_LEVEL_INFO, "session-end")) {
@@ -149,6 +154,7 @@ static void session_on_tls(void *owner, bool ok, const char *why)
 			log_str("why", why);
 			log_end();
 		}
+		session_history_tls_failed(s, why);
 		s->closing = SESSION_DEAD;
 	} else {
 		s->ops->tls_done(s, loop_now(s->worker->loop));

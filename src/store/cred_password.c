@@ -107,6 +107,13 @@ enum rc cred_check_password(struct span hash, struct span password, struct err *
 	return usable && good ? RC_OK : err_set(err, RC_DENIED, "wrong name or password");
 }
 
+enum rc cred_check_old(const struct cred_row *row, struct span password, int64_t wall_ms, struct err *err)
+{
+	bool recent = row->old_hash.len && row->old_ended_ms <= wall_ms && wall_ms - row->old_ended_ms < CRED_OLD_MS;
+
+	return cred_check_password(recent ? row->old_hash : SPAN_NONE, password, err);
+}
+
 static bool cred_hmac(const uint8_t key[CRED_SHA256_BYTES], const char *text, uint8_t out[CRED_SHA256_BYTES])
 {
 	unsigned len = CRED_SHA256_BYTES;

@@ -62,6 +62,10 @@ struct store_resolved { enum cause_id cause; uint64_t tag; struct span detail; s
  * and for foreign domains: local_only ? relay-denied-unauth : tag FOREIGN. detail/limit live in mem. */
 enum rc store_resolve(struct store *s, struct span address, uint64_t message_bytes, bool local_only, struct arena *mem, struct store_resolved *out, struct err *err) RC_WARN;
 
+/* what the filter of an account made of its copy */
+enum store_filed_how { STORE_FILED_INBOX, STORE_FILED_FOLDER, STORE_FILED_NOWHERE };
+struct store_filed { int64_t account; enum store_filed_how how; struct span folder, flags, added; };
+
 struct store_rcpt { struct span address; uint64_t tag; unsigned notify; struct span orcpt; };
 struct store_message {
 	struct span sender, envid, peer, helo, message_id;
@@ -72,6 +76,8 @@ struct store_message {
 	uint64_t spool, spool_bytes; /* or a lent spool file that holds the body */
 	const struct store_rcpt *rcpts;
 	uint32_t rcpt_count;
+	const struct store_filed *filed; /* for local accounts among those the recipients lead to; others: the inbox */
+	size_t filed_count;
 	int64_t received_ms;
 	int64_t account;          /* signed-in account, 0: none */
 	unsigned ret;             /* 1 HDRS, 2 FULL, 0 not said */
@@ -93,7 +99,7 @@ void store_spool_drop(struct store *s, uint64_t spool); /* unknown: nothing */
 
 /* ---- reading mail (POP3; IMAP later) */
 struct store_item { int64_t uid; uint64_t bytes; /* as fetched, with Return-Path and Delivered-To on top */ };
-/* items with uid > after, in uid order, at most max; returns how many in *count_out */
+/* items of the inbox with uid > after, in uid order, at most max; returns how many in *count_out */
 enum rc store_mailbox_items(struct store *s, int64_t account, int64_t after, struct store_item *items, size_t max, size_t *count_out, struct err *err) RC_WARN;
 enum rc store_mailbox_validity(struct store *s, int64_t account, uint32_t *out, struct err *err) RC_WARN;
 /* appends at most max bytes of the message from offset to out; *last: the end was reached. RC_NONE: no such message in that mailbox. */

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "store/store_filter.h"
 
 enum { STORE_TAG_BITS = 3, STORE_TAG_MASK = 7 };
 enum { STORE_FLAG_SMTPUTF8 = 1, STORE_FLAG_8BIT = 2, STORE_FLAG_BINARY = 4, STORE_FLAG_REQUIRETLS = 8 };
@@ -27,6 +28,7 @@ struct store_plan {
 	struct store_plan_foreign *foreign;
 	size_t local_count, local_size, foreign_count, foreign_size;
 	uint32_t rcpt; /* at hand */
+	size_t holders; /* copies in mailboxes and rows of the queue; 0: every filter threw it away */
 	int64_t first; /* the message that this one repeats, where it does; 0 */
 	bool disabled, over;
 	struct arena mem;
@@ -321,12 +323,61 @@ static bool store_envelope_text_ok(struct span s, size_t max)
 	return true;
 }
 
-static enum rc store_write_item(struct store *s, const struct store_message *m, int64_t message, const struct store_plan_local *l, uint64_t text_bytes,
-	struct err *err)
+/* whole header lines of printable text, as a filter may add them ("Name: value"): nothing that could end the header */
+static bool store_added_ok(struct span added)
+{
+	if (added.len > STORE_ADDED_BYTES || !span_is_utf8(added))
+		return false;
+	while (added.len) {
+		size_t end = span_find_span(added, SPAN_LIT("\r\n")), colon = span_find(added, ':');
+
+		if (colon == 0 || colon >= end || end == added.len || end + 2 > LIMIT_TEXT_LINE_BYTES)
+			return false;
+		for (size_t i = 0; i < end; i++) {
+			uint8_t c = added.ptr[i];
+
+			if ((c < ' ' && c != '\t') || c == 0x7f || (i < colon && (c <= ' ' || c >= 0x80)))
+				return false;
+		}
+		added = span_from(added, end + 2);
+	}
+	return true;
+}
+
+/* the next copy for that account; NULL: no more. Who has no filter has one, in the inbox. Start with *at = 0. */
+static const struct store_filed *store_filed_next(const struct store_message *m, int64_t account, size_t *at)
+{
+	static const struct store_filed inbox = {.how = STORE_FILED_INBOX};
+	bool known = *at > 0;
+
+	for (size_t i = *at; i < m->filed_count; i++) {
+		if (m->filed[i].account != account)
+			continue;
+		known = true;
+		*at = i + 1;
+		if (m->filed[i].how != STORE_FILED_NOWHERE)
+			return &m->filed[i];
+	}
+	*at = m->filed_count + 1;
+	return known ? NULL : &inbox;
+}
+
+static size_t store_plan_holders(const struct store_plan *p)
+{
+	size_t n = p->foreign_count, at;
+
+	for (size_t i = 0; i < p->local_count; i++)
+		for (at = 0; store_filed_next(p->m, p->locals[i].account, &at);)
+			n++;
+	return n;
+}
+
+static enum rc store_write_item(struct store *s, const struct store_message *m, int64_t message, const struct store_plan_local *l, const struct store_filed *filed,
+	uint64_t text_bytes, struct err *err)
 {
 	struct sql_row row;
 	struct buf top;
-	int64_t uid, modseq, bytes;
+	int64_t uid, modseq, bytes, folder = 0;
 	enum rc rc = sql_first(&s->sql, &row, STORE_SQL_ACCOUNT_DELIVER_GET, SQL_ARGS(SQL_N(l->account)), err);
 
 	if (rc != RC_OK)
@@ -337,11 +388,17 @@ static enum rc store_write_item(struct store *s, const struct store_message *m, 
 	modseq = sql_number(&row, 4, 0, STORE_MAX_MS) + 1;
 	rc = sql_checked(&row, err);
 	sql_end(&row);
-	bytes = (int64_t)(top.len + text_bytes);
+	bytes = (int64_t)(top.len + filed->added.len + text_bytes);
 	buf_clear(&top);
+	if (rc == RC_OK && filed->how == STORE_FILED_FOLDER)
+		rc = store_folder_make(s, l->account, filed->folder, &folder, err);
+	if (rc == RC_LIMIT) { /* too many folders: the inbox has room */
+		folder = 0;
+		rc = RC_OK;
+	}
 	if (rc == RC_OK)
 		rc = sql_run(&s->sql, STORE_SQL_ITEM_ADD, SQL_ARGS(SQL_N(l->account), SQL_N(uid), SQL_N(message), SQL_N(modseq), SQL_N(m->received_ms),
-			SQL_N(bytes), SQL_T(m->rcpts[l->rcpt].address)), err);
+			SQL_N(bytes), SQL_T(m->rcpts[l->rcpt].address), SQL_N(folder), SQL_T(filed->flags), SQL_T(filed->added)), err);
 	if (rc == RC_OK)
 		rc = sql_run(&s->sql, STORE_SQL_ACCOUNT_DELIVER, SQL_ARGS(SQL_N(l->account), SQL_N(bytes), SQL_N(uid), SQL_N(modseq)), err);
 	return rc;
@@ -396,10 +453,13 @@ static enum rc store_write_repeat(struct store *s, const struct store_message *m
 static enum rc store_write_all(struct store_plan *p, int64_t id, const struct store_text *t, struct err *err)
 {
 	const struct store_message *m = p->m;
-	enum rc rc = store_write_message(p->s, m, id, t, p->local_count + p->foreign_count, err);
+	const struct store_filed *filed;
+	enum rc rc = p->holders ? store_write_message(p->s, m, id, t, p->holders, err) : RC_OK;
+	size_t at;
 
 	for (size_t i = 0; i < p->local_count && rc == RC_OK; i++) {
-		rc = store_write_item(p->s, m, id, &p->locals[i], t->head.len + t->body_bytes, err);
+		for (at = 0; rc == RC_OK && (filed = store_filed_next(m, p->locals[i].account, &at)) != NULL;)
+			rc = store_write_item(p->s, m, id, &p->locals[i], filed, t->head.len + t->body_bytes, err);
 		if (rc == RC_OK)
 			rc = store_write_repeat(p->s, m, id, p->locals[i].repeat, err);
 	}
@@ -465,6 +525,10 @@ static bool store_message_ok(const struct store_message *m)
 	ok = ok && m->rcpt_count > 0 && m->received_ms >= 0 && m->received_ms < STORE_MAX_MS && m->account >= 0 && m->ret <= 2;
 	ok = ok && m->message_id.len <= LIMIT_HEADER_FIELD_BYTES && m->trace.len <= LIMIT_TRACE_BYTES && m->head.len <= LIMIT_HEADER_BYTES;
 	ok = ok && (m->digest.len == 0 || m->digest.len == 32) && m->body.len <= LIMIT_BODY_ROW_BYTES && (m->spool == 0 || m->body.len == 0);
+	for (size_t i = 0; i < m->filed_count && ok; i++)
+		ok = m->filed[i].how <= STORE_FILED_NOWHERE && (m->filed[i].how != STORE_FILED_FOLDER || m->filed[i].folder.len > 0) &&
+			store_envelope_text_ok(m->filed[i].folder, LIMIT_FOLDER_BYTES) && store_envelope_text_ok(m->filed[i].flags, STORE_FLAGS_BYTES) &&
+			store_added_ok(m->filed[i].added);
 	for (uint32_t i = 0; i < m->rcpt_count && ok; i++)
 		ok = store_envelope_text_ok(m->rcpts[i].address, STORE_ADDRESS_BYTES) && store_envelope_text_ok(m->rcpts[i].orcpt, 4 * LIMIT_ORCPT_BYTES);
 	return ok;
@@ -485,8 +549,9 @@ static enum rc store_accept_planned(struct store *s, const struct store_message 
 		*id_out = p.first;
 	if (rc != RC_OK || *cause_out != CAUSE_NONE || *repeat_out)
 		goto out;
-	rc = store_number(s, STORE_COUNT_MESSAGE, 1, &id, err);
-	if (rc == RC_OK)
+	p.holders = store_plan_holders(&p);
+	rc = store_number(s, STORE_COUNT_MESSAGE, 1, &id, err); /* thrown away, it is answered with a number all the same */
+	if (rc == RC_OK && p.holders)
 		rc = store_text_make(s, m, id, &t, err);
 	if (rc == RC_FULL) { /* nothing is in the database yet: only this message is refused */
 		*cause_out = CAUSE_SERVER_STORAGE_FULL;

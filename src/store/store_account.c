@@ -176,6 +176,8 @@ enum rc store_account_remove(struct store *s, struct span address, struct err *e
 		rc = sql_run(&s->sql, STORE_SQL_DOMAIN_CATCH_ALL_CLEAR, SQL_ARGS(SQL_N(account.id)), err);
 	if (rc == RC_OK)
 		rc = store_alias_forget(s, name.key, err);
+	if (rc == RC_OK)
+		rc = store_policy_forget_account(s, account.id, name.key, err);
 	buf_clear(&key);
 	arena_clear(&mem);
 	return store_write_end(s, own, rc, err);

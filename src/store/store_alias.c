@@ -182,6 +182,8 @@ static enum rc store_alias_delete(struct store *s, int64_t id, struct err *err)
 	if (rc == RC_OK)
 		rc = sql_run(&s->sql, STORE_SQL_ALIAS_DELETE, SQL_ARGS(SQL_N(id)), err);
 	if (rc == RC_OK)
+		rc = store_policy_forget_alias(s, key, err);
+	if (rc == RC_OK)
 		rc = store_alias_forget(s, key, err); /* as deep as aliases may be nested */
 	arena_clear(&mem);
 	return rc;

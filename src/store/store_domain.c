@@ -2,8 +2,7 @@
 
 #include "mail/address.h"
 
-/* a host name as it stands behind the @: checked and lower-cased by the one address parser */
-static enum rc store_domain_name(struct span name, struct arena *mem, struct span *out, struct err *err)
+enum rc store_domain_name(struct span name, struct arena *mem, struct span *out, struct err *err)
 {
 	struct address a;
 	enum address_fault fault = ADDRESS_TOO_LONG;
@@ -68,8 +67,7 @@ static enum rc store_domain_unused(struct store *s, int64_t id, struct span name
 	return rc;
 }
 
-/* looks the domain up, for a change; RC_NONE with words */
-static enum rc store_domain_need(struct store *s, struct span name, struct arena *mem, struct span *name_out, int64_t *id_out, struct err *err)
+enum rc store_domain_need(struct store *s, struct span name, struct arena *mem, struct span *name_out, int64_t *id_out, struct err *err)
 {
 	enum rc rc = store_domain_name(name, mem, name_out, err);
 
@@ -94,6 +92,8 @@ enum rc store_domain_remove(struct store *s, struct span name, struct err *err)
 	rc = store_domain_need(s, name, &mem, &name, &id, err);
 	if (rc == RC_OK)
 		rc = store_domain_unused(s, id, name, err);
+	if (rc == RC_OK)
+		rc = store_policy_forget_domain(s, id, name, err);
 	if (rc == RC_OK)
 		rc = sql_run(&s->sql, STORE_SQL_DOMAIN_REMOVE, SQL_ARGS(SQL_N(id)), err);
 	rc = store_write_end(s, own, rc, err);

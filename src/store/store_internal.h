@@ -20,8 +20,9 @@ extern const struct sql_schema store_schema;
 /* ids come from the table `counter` (never used twice, whatever is deleted); read once a transaction, written back at its end */
 enum store_counter { STORE_COUNT_DOMAIN, STORE_COUNT_ACCOUNT, STORE_COUNT_ALIAS, STORE_COUNT_MESSAGE, STORE_COUNT_QUEUE, STORE_COUNT_VALIDITY, STORE_COUNTERS };
 
-enum { STORE_ADDRESS_BYTES = 1024, STORE_PAGE_ROWS = 200, STORE_SCRATCH_BYTES = 64 << 20 };
+enum { STORE_ADDRESS_BYTES = 1024, STORE_PAGE_ROWS = 200, STORE_SCRATCH_BYTES = 64 << 20, STORE_ADDED_BYTES = 4096, STORE_FLAGS_BYTES = 512 };
 enum { STORE_ALIAS_DEPTH = 10, STORE_ALIAS_TARGETS = 1000, STORE_PLAN_TARGETS = 100000 };
+enum { STORE_SEND_AS_MAX = 1000 /* an account */, STORE_DOMAIN_RULES_MAX = 1000 /* a domain */, STORE_RULE_BYTES = 256, STORE_RATES_BYTES = 256 };
 enum { STORE_REPEAT_MS = 24 * 3600 * 1000, STORE_REPEAT_KEY_BYTES = 16 };
 #define STORE_MAX_MS (INT64_MAX / 4) /* any time, size or count in the database; sums cannot overflow */
 enum store_account_state { STORE_ACCOUNT_DISABLED, STORE_ACCOUNT_ENABLED, STORE_ACCOUNT_GONE /* being emptied by store_tidy */ };
@@ -85,8 +86,20 @@ struct store_walk {
 void store_walk_init(struct store_walk *w, struct store *s, enum rc (*found)(void *, const struct store_found *, const struct store_name *, struct err *), void *arg);
 enum rc store_walk_alias(struct store_walk *w, int64_t alias, struct err *err) RC_WARN;
 void store_walk_clear(struct store_walk *w);
+/* looks the domain up, for a change; *name_out as it is kept, in mem. RC_BAD, RC_NONE with words */
+enum rc store_domain_need(struct store *s, struct span name, struct arena *mem, struct span *name_out, int64_t *id_out, struct err *err) RC_WARN;
+/* a host name as it stands behind the @: checked and lower-cased by the one address parser. RC_BAD */
+enum rc store_domain_name(struct span name, struct arena *mem, struct span *out, struct err *err) RC_WARN;
+/* an account is going: what it was allowed and what it had set up; and nobody may send as it any more, whoever gets the address next */
+enum rc store_policy_forget_account(struct store *s, int64_t account, struct span key, struct err *err) RC_WARN;
+/* the same for an alias that is going, and for a domain with its rules */
+enum rc store_policy_forget_alias(struct store *s, struct span key, struct err *err) RC_WARN;
+enum rc store_policy_forget_domain(struct store *s, int64_t domain, struct span name, struct err *err) RC_WARN;
 /* an account is going: alias rows that name it go too, and aliases that led nowhere else */
 enum rc store_alias_forget(struct store *s, struct span key, struct err *err) RC_WARN;
+
+/* the folder of that name, made where there is none; inside a transaction. RC_LIMIT: too many */
+enum rc store_folder_make(struct store *s, int64_t account, struct span name, int64_t *id_out, struct err *err) RC_WARN;
 
 struct store_spool *store_spool_get(struct store *s, uint64_t spool);
 /* is it as long as the peer said? RC_BAD */

@@ -1,6 +1,7 @@
 #include "store/store_internal.h"
 
-enum rc store_mailbox_items(struct store *s, int64_t account, int64_t after, struct store_item *items, size_t max, size_t *count_out, struct err *err)
+static enum rc store_mailbox_page(struct store *s, enum store_statement page, int64_t account, int64_t after, struct store_item *items, size_t max,
+	size_t *count_out, struct err *err)
 {
 	struct sql_row row;
 	size_t n = 0;
@@ -10,7 +11,7 @@ enum rc store_mailbox_items(struct store *s, int64_t account, int64_t after, str
 		*count_out = 0;
 		return RC_OK;
 	}
-	rc = sql_first(&s->sql, &row, STORE_SQL_ITEM_PAGE, SQL_ARGS(SQL_N(account), SQL_N(after), SQL_N(max)), err);
+	rc = sql_first(&s->sql, &row, page, SQL_ARGS(SQL_N(account), SQL_N(after), SQL_N(max)), err);
 	for (; rc == RC_OK && n < max; rc = sql_next(&row, err)) {
 		items[n].uid = sql_number(&row, 0, 1, STORE_MAX_MS);
 		items[n].bytes = (uint64_t)sql_number(&row, 1, 0, STORE_MAX_MS);
@@ -24,6 +25,11 @@ enum rc store_mailbox_items(struct store *s, int64_t account, int64_t after, str
 		return rc;
 	*count_out = n;
 	return RC_OK;
+}
+
+enum rc store_mailbox_items(struct store *s, int64_t account, int64_t after, struct store_item *items, size_t max, size_t *count_out, struct err *err)
+{
+	return store_mailbox_page(s, STORE_SQL_ITEM_PAGE, account, after, items, max, count_out, err);
 }
 
 enum rc store_mailbox_validity(struct store *s, int64_t account, uint32_t *out, struct err *err)
@@ -62,7 +68,7 @@ struct store_mail {
 static enum rc store_mail_find(struct store *s, int64_t account, int64_t uid, struct store_mail *mail, struct err *err)
 {
 	struct sql_row row;
-	struct span sender, address;
+	struct span sender, address, added;
 	int64_t bytes;
 	enum rc rc = sql_first(&s->sql, &row, STORE_SQL_ITEM_READ, SQL_ARGS(SQL_N(account), SQL_N(uid)), err);
 
@@ -75,9 +81,12 @@ static enum rc store_mail_find(struct store *s, int64_t account, int64_t uid, st
 	mail->head_bytes = (uint64_t)sql_number(&row, 4, 0, LIMIT_TRACE_BYTES + LIMIT_HEADER_BYTES);
 	mail->body_bytes = (uint64_t)sql_number(&row, 5, 0, STORE_MAX_MS);
 	mail->in_file = sql_number(&row, 6, 0, 1) == 1;
+	added = sql_lines(&row, 7, STORE_ADDED_BYTES);
 	rc = sql_checked(&row, err);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
 		store_mail_top(&mail->top, sender, address);
+		buf_add(&mail->top, added);
+	}
 	sql_end(&row);
 	if (rc == RC_OK && mail->top.len + mail->head_bytes + mail->body_bytes != (uint64_t)bytes)
 		rc = err_set(err, RC_BAD, "%s: the size of a message does not fit its parts", s->sql.path);
@@ -129,7 +138,7 @@ enum rc store_mail_read(struct store *s, int64_t account, int64_t uid, uint64_t 
 	size_t room, before = out->len;
 	enum rc rc;
 
-	buf_init(&mail.top, 4 * STORE_ADDRESS_BYTES);
+	buf_init(&mail.top, 4 * STORE_ADDRESS_BYTES + STORE_ADDED_BYTES);
 	rc = store_mail_find(s, account, uid, &mail, err);
 	if (rc != RC_OK)
 		goto out;
@@ -208,7 +217,7 @@ enum rc store_mail_remove_all(struct store *s, int64_t account, size_t max, bool
 	enum rc rc = RC_OK;
 
 	while (rc == RC_OK && n == STORE_PAGE_ROWS && done < max) {
-		rc = store_mailbox_items(s, account, 0, items, STORE_PAGE_ROWS, &n, err);
+		rc = store_mailbox_page(s, STORE_SQL_ITEM_PAGE_ALL, account, 0, items, STORE_PAGE_ROWS, &n, err);
 		for (size_t i = 0; rc == RC_OK && i < n; i++)
 			uids[i] = items[i].uid;
 		if (rc == RC_OK)

@@ -43,6 +43,34 @@ static const struct sql_migration store_migrations[] = {
 		"CREATE INDEX duplicate_at ON duplicate (at_ms);",
 		"PRAGMA user_version = 1",
 	},
+	{
+		/* Who may send what. identity: enum store_identity; guard_own: mail in the domain's name only from those who signed in */
+		"ALTER TABLE domain ADD COLUMN identity BIGINT NOT NULL DEFAULT 0;"
+		"ALTER TABLE domain ADD COLUMN guard_own BIGINT NOT NULL DEFAULT 0;"
+		"ALTER TABLE domain ADD COLUMN require_tls BIGINT NOT NULL DEFAULT 0;"
+		/* kind: enum store_domain_rule_kind */
+		"CREATE TABLE domain_rule (domain BIGINT NOT NULL REFERENCES domain(id), kind BIGINT NOT NULL, value TEXT NOT NULL,"
+		" PRIMARY KEY (domain, kind, value)) " SQL_CLUSTERED ";"
+		"ALTER TABLE account ADD COLUMN sending BIGINT NOT NULL DEFAULT 1;"
+		"ALTER TABLE account ADD COLUMN message_rates TEXT NOT NULL DEFAULT '';"
+		"ALTER TABLE account ADD COLUMN rcpt_rates TEXT NOT NULL DEFAULT '';"
+		/* further addresses that an account may send as: key as address_key spells it, or "@domain" for all of it */
+		"CREATE TABLE send_as (account BIGINT NOT NULL REFERENCES account(id), key TEXT NOT NULL, address TEXT NOT NULL,"
+		" PRIMARY KEY (account, key)) " SQL_CLUSTERED ";"
+		"CREATE INDEX send_as_key ON send_as (key, account);"
+		/* counters of what was sent and received, saved now and then; see policy/rate.h */
+		"CREATE TABLE rate (kind BIGINT NOT NULL, key TEXT NOT NULL, saved_ms BIGINT NOT NULL, counts " SQL_BYTES " NOT NULL,"
+		" PRIMARY KEY (kind, key)) " SQL_CLUSTERED ";"
+		"CREATE INDEX rate_saved ON rate (kind, saved_ms);"
+		/* Filters: one Sieve script an account. folder 0 is the inbox; added: header lines that a filter put on top of this copy */
+		"CREATE TABLE filter (account BIGINT PRIMARY KEY REFERENCES account(id), script TEXT NOT NULL, needs BIGINT NOT NULL, changed_ms BIGINT NOT NULL);"
+		"CREATE TABLE folder (account BIGINT NOT NULL REFERENCES account(id), id BIGINT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (account, id),"
+		" UNIQUE (account, name)) " SQL_CLUSTERED ";"
+		"ALTER TABLE mailbox_item ADD COLUMN folder BIGINT NOT NULL DEFAULT 0;"
+		"ALTER TABLE mailbox_item ADD COLUMN flags TEXT NOT NULL DEFAULT '';"
+		"ALTER TABLE mailbox_item ADD COLUMN added TEXT NOT NULL DEFAULT '';",
+		"PRAGMA user_version = 2",
+	},
 };
 
 static const char *const store_texts[STORE_SQL_COUNT] = {

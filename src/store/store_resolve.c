@@ -113,8 +113,13 @@ struct store_judged {
 
 static void store_judge_account(struct store_judged *j, const struct store_found *a)
 {
+	bool told = j->cause == CAUSE_RCPT_MAILBOX_FULL || j->cause == CAUSE_RCPT_OVER_QUOTA;
+
 	if (!a->enabled) {
-		j->cause = j->cause == CAUSE_RCPT_MAILBOX_FULL ? j->cause : CAUSE_RCPT_DISABLED;
+		j->cause = told ? j->cause : CAUSE_RCPT_DISABLED;
+	} else if (a->quota_bytes > 0 && j->message_bytes > (uint64_t)a->quota_bytes) { /* it will not fit tomorrow either */
+		j->quota_bytes = told ? j->quota_bytes : a->quota_bytes;
+		j->cause = told ? j->cause : CAUSE_RCPT_OVER_QUOTA;
 	} else if (a->quota_bytes > 0 && (a->used_bytes >= a->quota_bytes || j->message_bytes > (uint64_t)(a->quota_bytes - a->used_bytes))) {
 		j->cause = CAUSE_RCPT_MAILBOX_FULL; /* the one that passes: it wins over the others */
 		j->quota_bytes = a->quota_bytes;
@@ -208,7 +213,7 @@ static enum rc store_resolve_found(struct store *s, const struct store_found *f,
 	if (rc != RC_OK || j.taken)
 		return rc;
 	*out = (struct store_resolved){.cause = j.cause};
-	if (j.cause == CAUSE_RCPT_MAILBOX_FULL)
+	if (j.cause == CAUSE_RCPT_MAILBOX_FULL || j.cause == CAUSE_RCPT_OVER_QUOTA)
 		out->limit = store_size_text(j.quota_bytes, mem);
 	return RC_OK;
 }

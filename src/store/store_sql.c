@@ -74,6 +74,8 @@ static int sql_busy(void *arg, int tries)
 {
 	struct sql *q = arg;
 
+	if (q->aside && !q->patient)
+		return 0;
 	if (tries == 0)
 		q->busy_since = clock_mono_ms();
 	if (clock_mono_ms() - q->busy_since >= (q->patient ? SQL_PATIENT_MS : SQL_BUSY_MS))
@@ -105,6 +107,12 @@ static const struct sql_pragma sql_pragmas[] = {
 	{"PRAGMA synchronous = FULL", "PRAGMA synchronous", "2", "synchronous is below FULL: mail that was promised could be lost at a power cut"},
 };
 
+/* for what lies aside; after the others */
+static const struct sql_pragma sql_pragmas_aside[] = {
+	{"PRAGMA cache_size = -2048", NULL, NULL, NULL},
+	{"PRAGMA synchronous = NORMAL", "PRAGMA synchronous", "1", "it would be synced at every commit"},
+};
+
 static int sql_exec(struct sql *q, const char *literal)
 {
 	return sqlite3_exec(q->db, literal, NULL, NULL, NULL);
@@ -129,13 +137,13 @@ static int sql_ask(struct sql *q, const char *literal, struct sql_answer *out)
 	return sqlite3_exec(q->db, literal, sql_take_answer, out, NULL);
 }
 
-static enum rc sql_open_pragmas(struct sql *q, struct err *err)
+static enum rc sql_set_pragmas(struct sql *q, const struct sql_pragma *pragmas, size_t count, struct err *err)
 {
 	struct sql_answer got;
 	int code;
 
-	for (size_t i = 0; i < sizeof(sql_pragmas) / sizeof(sql_pragmas[0]); i++) {
-		const struct sql_pragma *p = &sql_pragmas[i];
+	for (size_t i = 0; i < count; i++) {
+		const struct sql_pragma *p = &pragmas[i];
 
 		code = sql_exec(q, p->set);
 		if (code != SQLITE_OK)
@@ -150,6 +158,15 @@ static enum rc sql_open_pragmas(struct sql *q, struct err *err)
 		return err_set(err, RC_IO, "%s: refused to open: %s (\"%s\" gives \"%s\", not \"%s\")", q->path, p->words, p->get, got.text, p->want);
 	}
 	return RC_OK;
+}
+
+static enum rc sql_open_pragmas(struct sql *q, struct err *err)
+{
+	enum rc rc = sql_set_pragmas(q, sql_pragmas, sizeof(sql_pragmas) / sizeof(sql_pragmas[0]), err);
+
+	if (rc == RC_OK && q->aside)
+		rc = sql_set_pragmas(q, sql_pragmas_aside, sizeof(sql_pragmas_aside) / sizeof(sql_pragmas_aside[0]), err);
+	return rc;
 }
 
 static enum rc sql_version(struct sql *q, int64_t *out, struct err *err)
@@ -218,7 +235,8 @@ static enum rc sql_open_handle(struct sql *q, unsigned flags, struct err *err)
 	int code;
 
 	how |= flags & SQL_OPEN_READ_ONLY ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
-	code = sqlite3_open_v2(q->path, &q->db, how, store_vfs_name());
+	/* gathered writes are safe only where every commit is synced: that is when their errors are heard */
+	code = sqlite3_open_v2(q->path, &q->db, how, q->aside ? NULL : store_vfs_name());
 	if (code != SQLITE_OK)
 		return sql_fail(q, code, "opening it", err);
 	(void)sqlite3_busy_handler(q->db, sql_busy, q);
@@ -312,7 +330,7 @@ enum rc sql_open(struct sql *q, const char *dir, const char *name, unsigned flag
 	char *real;
 	enum rc rc;
 
-	*q = (struct sql){.schema = schema, .read_only = flags & SQL_OPEN_READ_ONLY, .patient = !(flags & SQL_OPEN_SERVE)};
+	*q = (struct sql){.schema = schema, .read_only = flags & SQL_OPEN_READ_ONLY, .patient = !(flags & SQL_OPEN_SERVE), .aside = flags & SQL_OPEN_ASIDE};
 	sqlite3_randomness(1, &seed); /* seeds itself from /dev/urandom, which is out of reach behind the walls */
 	real = realpath(dir, NULL); /* so that NOFOLLOW is about our own file, not about how the home is reached */
 	if (!real)
@@ -499,7 +517,7 @@ int64_t sql_number(struct sql_row *row, int column, int64_t least, int64_t most)
 	return least;
 }
 
-struct span sql_text(struct sql_row *row, int column, size_t max_bytes)
+static struct span sql_text_with(struct sql_row *row, int column, size_t max_bytes, const char *controls)
 {
 	struct span s;
 
@@ -514,8 +532,18 @@ struct span sql_text(struct sql_row *row, int column, size_t max_bytes)
 		return SPAN_NONE;
 	}
 	for (size_t i = 0; i < s.len; i++)
-		row->bad |= s.ptr[i] < 0x20 || s.ptr[i] == 0x7f;
+		row->bad |= s.ptr[i] == 0x7f || (s.ptr[i] < 0x20 && (s.ptr[i] == 0 || !strchr(controls, s.ptr[i])));
 	return s;
+}
+
+struct span sql_text(struct sql_row *row, int column, size_t max_bytes)
+{
+	return sql_text_with(row, column, max_bytes, "");
+}
+
+struct span sql_lines(struct sql_row *row, int column, size_t max_bytes)
+{
+	return sql_text_with(row, column, max_bytes, "\t\r\n");
 }
 
 struct span sql_bytes(struct sql_row *row, int column, size_t max_bytes)

@@ -17,8 +17,9 @@
 #define SQL_BYTES "BLOB"
 #define SQL_CLUSTERED "WITHOUT ROWID"
 
-/* SERVE: others wait for this process to answer, so it waits less for the lock */
-enum { SQL_OPEN_CREATE = 1, SQL_OPEN_READ_ONLY = 2, SQL_OPEN_SERVE = 4 };
+/* SERVE: others wait for this process to answer, so it waits less for the lock. ASIDE: holds nothing that was promised to anybody, so a power cut may take the
+ * last commits (synchronous=NORMAL), and with SERVE nobody waits for its lock at all */
+enum { SQL_OPEN_CREATE = 1, SQL_OPEN_READ_ONLY = 2, SQL_OPEN_SERVE = 4, SQL_OPEN_ASIDE = 8 };
 enum { SQL_BUSY_MS = 5000, SQL_PATIENT_MS = 30000, SQL_BUSY_STEP_US = 500, SQL_PAGE_BYTES = 4096, SQL_CACHE_KIB = 32 << 10 };
 
 /* one step of the schema: literals, run in one transaction that ends with the new number */
@@ -40,7 +41,7 @@ struct sql {
 	sqlite3 *db;
 	sqlite3_stmt **prepared; /* by statement number; NULL until first used */
 	int wal_pages;           /* in the write-ahead log after the last commit */
-	bool in_transaction, read_only, patient;
+	bool in_transaction, read_only, patient, aside;
 	mono_ms busy_since;
 };
 
@@ -91,6 +92,7 @@ int64_t sql_changed(const struct sql *q); /* rows changed by the last sql_run */
 
 int64_t sql_number(struct sql_row *row, int column, int64_t least, int64_t most);
 struct span sql_text(struct sql_row *row, int column, size_t max_bytes);
+struct span sql_lines(struct sql_row *row, int column, size_t max_bytes); /* text of several lines: tab, CR and LF may be in it */
 struct span sql_bytes(struct sql_row *row, int column, size_t max_bytes);
 enum rc sql_checked(const struct sql_row *row, struct err *err) RC_WARN;
 

@@ -115,7 +115,7 @@ class Flood:
 
     def heard(self, s, data):
         text = self.tails.get(s, b'') + data
-        for word in re.findall(rb'(?:^|\n)(?:[45]\d\d |-ERR)[^\n]*\(([a-z0-9-]+); ref', text):
+        for word in re.findall(rb'(?:^|\n)(?:[45]\d\d |-ERR)[^\n]*\(([a-z0-9-]+)(?:; rule: [^;)]*)?; ref', text):
             self.slugs[word.decode()] = self.slugs.get(word.decode(), 0) + 1
         self.tails[s] = text[text.rfind(b'\n'):][-2000:]
 

@@ -125,7 +125,7 @@ def ids(m):
 
 def slug(reply):
     """the slug of the last line of a refusal"""
-    found = re.findall(r'\(([a-z0-9-]+); ref', reply.replace('\r', '').strip().split('\n')[-1])
+    found = re.findall(r'\(([a-z0-9-]+)(?:; rule: [^;)]*)?; ref', reply.replace('\r', '').strip().split('\n')[-1])
     return found[-1] if found else ''
 
 

@@ -119,8 +119,8 @@ def junk(m, way):
     with smtp(m, way) as w:
         w.send(b'JUNK %d\r\n' % 1 * 25)
         word, text = last_words(w)
-        assert word == 'too-many-bad-commands' and text.count('command-unknown') == 19, text
-        assert '421' in text
+        assert word == 'too-many-unknown-commands' and text.count('command-unknown') == 19, text
+        assert '\n502 5.5.1 Too many unknown' in text, text
 
 
 @case(17, 'junk: the twentieth wrong command ends the session, with the reason', POP3_WAYS)
@@ -130,12 +130,28 @@ def junk_pop3(m, way):
         assert last_words(w)[0] == 'too-many-bad-commands'
 
 
+def ask_each(w, lines):
+    """a line at a time, until the session ends; all that was answered"""
+    text = ''
+    try:
+        for line in lines.split('\r\n')[:-1]:
+            text += w.ask(line) + '\n'
+    except (EOFError, OSError):
+        pass
+    return text
+
+
 @case(17, 'commands that do nothing: 100, then the end', SMTP_WAYS)
 def idle(m, way):
     for command in ('NOOP', 'RSET', 'VRFY alice', 'HELP', 'EHLO again.example', 'NOOP\r\nRSET'):
         with smtp(m, way) as w:
-            w.send((command + '\r\n') * 110)
-            word, text = last_words(w)
+            lines = (command + '\r\n') * 110
+            if way.startswith('mx'):  # in one go they are refused at once, see row 3
+                text = ask_each(w, lines)
+                word = slug(text)
+            else:
+                w.send(lines)
+                word, text = last_words(w)
             assert word == 'too-many-noops', (command, text[-300:])
             assert 90 <= len(re.findall(r'(?m)^(?:250|252|214) ', text)) <= 110
 

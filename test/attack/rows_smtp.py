@@ -253,8 +253,31 @@ def behind_data(m, way):
     mid = '<behind-%d@attack.example>' % counter[0]
     with smtp(m, way) as w:
         w.send('MAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nDATA\r\nRSET\r\nMessage-ID: %s\r\n\r\nQUIT\r\nNOOP\r\n.\r\nNOOP\r\n' % (sender(way), BOB, mid))
+        if way.startswith('mx'):  # the 354 had to be read first
+            text = w.until_closed()
+            assert re.findall(r'(?m)^(\d{3}) ', text) == ['250', '250', '451'] and slug(text) == 'protocol-violation', text
+            return
         replies = [w.reply() for _ in range(5)]
         assert [r[:3] for r in replies[:3]] == ['250', '250', '354'] and replies[3][:3] in ('250', '550') and replies[4].startswith('250 2.0.0'), replies
+
+
+@case(3, 'behind EHLO, NOOP, VRFY and EXPN the answer has to be read: 451 and the end', ('mx', 'mx+tls'))
+def behind_sync(m, way):
+    for command in ('EHLO x.example', 'HELO x.example', 'NOOP', 'VRFY alice', 'EXPN staff'):
+        with smtp(m, way) as w:
+            w.send('%s\r\nMAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nDATA\r\n' % (command, sender(way), BOB))
+            text = w.until_closed()
+            assert slug(text) == 'protocol-violation' and '\n451 4.5.0 ' in '\n' + text and '2.1.0' not in text, (command, text)
+
+
+@case(3, 'what may be sent in one go is never refused for it', SMTP_WAYS)
+def grouped(m, way):
+    counter[0] += 1
+    with smtp(m, way) as w:
+        w.send('RSET\r\nMAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nDATA\r\n' % (sender(way), BOB))
+        assert [w.reply()[:3] for _ in range(4)] == ['250', '250', '250', '354']
+        w.send('Message-ID: <grouped-%d@attack.example>\r\n\r\nx\r\n.\r\nMAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nNOOP\r\n' % (counter[0], sender(way), BOB))
+        assert [w.reply()[:3] for _ in range(4)] == ['250'] * 4
 
 
 @case(3, 'behind QUIT nothing is answered', SMTP_WAYS)

@@ -9,6 +9,8 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+RATES = ('account-messages', 'account-recipients', 'address-messages', 'address-recipients', 'mailbox-messages', 'address-connections', 'address-helo-floods',
+         'address-unknown-commands', 'address-unauth-commands', 'address-failed-recipients')
 LISTENERS = ('mx', 'submission', 'submissions', 'pop3', 'pop3s')
 
 
@@ -61,6 +63,8 @@ class System:
                 name, kind, self.port[name], tls, self.listener)
         if 'auth {' not in extra:
             text += 'auth {\n\tfailure-delay = 50ms\n}\n'
+        if 'rates {' not in extra:  # everything comes from one address here; test_limits.py has limits
+            text += 'rates {\n%s}\n' % ''.join('\t%s = ""\n' % name for name in RATES)
         with open(os.path.join(self.home, 'mailroom.conf'), 'w') as f:
             f.write(text + extra)
 

@@ -260,9 +260,11 @@ def test_domains(home):
     bad(1, 'is not hosted here', 'domain', 'remove', 'third.example', home=home)
     good('domain', 'catch-all', 'second.example', 'alice@second.example', home=home)
     rows = listing('domain', 'list', home=home)
-    assert rows[1] == {'domain': 'second.example', 'accounts': 1, 'aliases': 0, 'catch_all': 'alice@second.example'}
+    assert rows[1] == {'domain': 'second.example', 'accounts': 1, 'aliases': 0, 'catch_all': 'alice@second.example', 'identity': 'enforce', 'guard': False,
+        'require_tls': False, 'rules': False}
     table = good('domain', 'list', home=home).splitlines()
-    assert table[0].split() == ['DOMAIN', 'ACCOUNTS', 'ALIASES', 'CATCH-ALL'] and table[2].split() == ['second.example', '1', '0', 'alice@second.example']
+    assert table[0].split() == ['DOMAIN', 'ACCOUNTS', 'ALIASES', 'CATCH-ALL', 'IDENTITY', 'GUARD', 'TLS', 'RULES']
+    assert table[2].split() == ['second.example', '1', '0', 'alice@second.example', 'enforce', 'no', 'no', 'no']
     good('domain', 'catch-all', 'second.example', '--none', home=home)
     assert listing('domain', 'list', home=home)[1]['catch_all'] == ''
     bad(2, 'an account, or --none', 'domain', 'catch-all', 'second.example', home=home)

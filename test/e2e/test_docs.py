@@ -178,6 +178,17 @@ def queue_show(command, home):
     assert p.returncode == 1 and 'no message 000001 in the queue' in p.stderr  # the system of this test sends nothing
 
 
+def why_nothing(command, home):
+    p = subprocess.run(['bash', '-c', command], capture_output=True, text=True,
+                       env=dict(os.environ, PATH=os.path.dirname(mailroom.program()) + ':' + os.environ['PATH'], MAILROOM_HOME=str(home)))
+    assert p.returncode == 1 and 'alice@example.org' in p.stdout and 'firewall' in p.stdout, p.stdout  # nothing happened yet: what else it may be
+
+
+def filter_add(command, home):
+    shell(command, home)
+    assert 'if an attachment is named *.zip: refuse it (no zip files please)' in shell('mailroom filter list alice@example.org', home)
+
+
 README = {
     'make run': make_runs('tools/run.sh'),
     'make test': make_runs('tools/run-tests.py'),
@@ -191,6 +202,14 @@ README = {
     'mailroom help domain': expects('domain add', 'domain list', 'domain remove'),
     'mailroom help account': expects('account add', 'account passwd', 'account remove'),
     'mailroom help alias': expects('alias add', 'alias list', 'alias remove'),
+    'mailroom would-accept': expects('refused on listener', change=lambda c: c + ' --from a@example.net --to b@example.net'),
+    'mailroom would-accept --from a@example.org --to b@example.net': expects('relay-denied-unauth', 'it would be accepted, if you'),
+    'mailroom why': lambda command, home: None,  # with what to ask for, next
+    'mailroom why alice@example.org --since yesterday': why_nothing,
+    "mailroom filter add alice@example.org --attachment-name '*.zip' --refuse 'no zip files please'": filter_add,
+    'mailroom help filter': expects('filter add', 'filter list'),
+    'mailroom help limit': expects('limit list', 'limit set'),
+    'mailroom help relay': expects('relay list', 'relay revoke'),
     'mailroom queue list': expects(''),
     'mailroom queue show ID': queue_show,
     'mailroom message ids': expects(''),
@@ -257,11 +276,24 @@ def man_serve_dev(command, home):
     shutil.rmtree(there)
 
 
+def why_nothing(command, home):
+    """the system of this test has no history yet; test_history.py has one"""
+    p = subprocess.run(['bash', '-c', command], capture_output=True, text=True,
+                       env=dict(os.environ, PATH=os.path.dirname(mailroom.program()) + ':' + os.environ['PATH'], MAILROOM_HOME=str(home)))
+    assert p.returncode == 1 and p.stdout.startswith('Nothing is known about') and not p.stderr, (command, p.stdout, p.stderr)
+
+
 MAN = {
+    'mailroom why alice@example.org --since yesterday': why_nothing,
+    'mailroom why 0000A3': why_nothing,
+    'mailroom why --ip 192.0.2.0/24 --cause auth-wrong-password --since 2d': why_nothing,
     'mailroom init --hostname mail.example.org --domain example.org': readme_init,
     'mailroom account add alice@example.org': readme_account,
     'mailroom check': expects('is right'),
     'mailroom serve': serve,
+    "mailroom filter add alice@example.org --inside '*.exe' --refuse 'no programs please'": expects(''),
+    "mailroom filter add alice@example.org --from '*@shop.example' --file Shopping": expects(''),
+    'mailroom filter list alice@example.org': expects('an archive holds \\*.exe: refuse', 'it is from \\*@shop.example: file it into Shopping'),
     'echo "$secret" | mailroom account add bob@example.org --password-stdin': man_script,
     'mailroom explain "550 5.7.1 Relaying denied"': expects('relay-denied-unauth', 'What to do'),
     'mailroom init --home /tmp/try --dev': man_dev,
@@ -290,7 +322,7 @@ def man_synopsis():
 
 def test_manual_and_program_know_the_same_commands_and_options():
     said = man_synopsis()
-    listed = set(re.findall(r'(?m)^  ([a-z]+(?: [a-z-]+)?)  ', shell('mailroom help')))
+    listed = set(re.findall(r'(?m)^  ([a-z-]+(?: [a-z-]+){0,2})  ', shell('mailroom help')))
     assert listed == set(said) - {'help'}
     for name in sorted(listed):
         options = set('-' + o for o in re.findall(r'-(-[a-z-]+)', shell('mailroom help ' + name))) - {'--home', '--help'}
@@ -308,8 +340,22 @@ def test_every_command_of_the_synopsis_runs(tmp_path):
         ('domain list', '', 'example.com'), ('account add', 'carol@example.com --generate', 'password for carol@example.com: '),
         ('account add', 'dave@example.com --quota 500MB --generate --json', '"password"'), ('account list', 'example.com', r'dave@example.com .* 500 MB'),
         ('account passwd', 'carol@example.com --generate', 'password for carol'), ('account disable', 'carol@example.com', ''), ('account enable', 'carol@example.com', ''),
-        ('account quota', 'carol@example.com 1GB', ''), ('alias add', 'info@example.com carol@example.com friend@example.net', ''),
-        ('alias list', '', 'info@example.com'), ('alias remove', 'info@example.com friend@example.net', ''), ('alias remove', 'info@example.com', ''),
+        ('account quota', 'carol@example.com 1GB', ''), ('account show', 'carol@example.com', r'(?m)^quota +1\.0 GB$'),
+        ('account app-password add', 'carol@example.com phone', 'shown this once: [a-z2-9]{4}-'), ('account app-password list', 'carol@example.com', 'phone'),
+        ('account demand', 'carol@example.com app-password', ''), ('account app-password remove', 'carol@example.com phone', ''), ('alias add', 'info@example.com carol@example.com friend@example.net', ''),
+        ('alias list', '', 'info@example.com'), ('limit list', '--account carol@example.com', r'failed sign-ins'), ('limit list', '--json --near 50', r'\[\]'),
+        ('limit set', 'carol@example.com --messages "5/min 50/day" --recipients none', ''), ('limit reset', 'info@example.com', ''), ('alias remove', 'info@example.com friend@example.net', ''), ('alias remove', 'info@example.com', ''),
+        ('domain identity', 'example.com mark', ''), ('domain identity', 'example.com', '^mark$'), ('domain guard', 'example.com on', ''), ('domain require-tls', 'example.com on', ''),
+        ('domain rule add', 'example.com allow-from 192.0.2.0/24', ''), ('domain rule add', 'example.com refuse-header "X-Spam-Flag: YES"', ''),
+        ('domain rule list', 'example.com', r'example.com +allow-from +192.0.2.0/24'), ('domain rule remove', 'example.com refuse-header "X-Spam-Flag: YES"', ''),
+        ('account send-as add', 'carol@example.com @shop.example', ''), ('account send-as list', 'carol@example.com', '@shop.example'),
+        ('account send-as remove', 'carol@example.com @shop.example', ''), ('account sending', 'carol@example.com off', ''),
+        ('filter add', "carol@example.com --from '*@shop.example' --file Shopping --name shop", ''), ('filter add', "carol@example.com --larger 10MB --discard", ''),
+        ('filter list', 'carol@example.com', r' 1  shop .*\n 2  rule1 '), ('filter move', 'carol@example.com 2 1', ''), ('filter remove', 'carol@example.com 1', ''),
+        ('filter show', 'carol@example.com', r'(?m)^\tfileinto "Shopping";$'), ('filter test', 'carol@example.com - <<< "From: a@shop.example"', 'into the folder Shopping'),
+        ('filter set', 'carol@example.com - <<< "keep;"', ''), ('filter clear', 'carol@example.com', ''), ('folder list', 'carol@example.com', r'INBOX +0'),
+        ('mail list', 'carol@example.com --json', r'^\[\]'),
+        ('would-accept', '--from x@example.net --to friend@elsewhere.example', 'relay-denied-unauth'), ('relay list', '--json', r'\[\]'),
         ('domain catch-all', 'example.com carol@example.com', ''), ('domain catch-all', 'example.com --none', ''), ('account remove', 'carol@example.com', ''),
         ('account remove', 'dave@example.com --yes', ''), ('domain remove', 'example.com', ''), ('queue list', '--json', r'\[\]'), ('message ids', '--json', r'\[\]'),
         ('explain', '--why 5.7.1', 'sure'), ('explain', '--json 550 5.1.1 no such user', '"rcpt-unknown"'), ('version', '', r'mailroom \d'), ('help', 'queue', 'queue show'),
@@ -317,7 +363,7 @@ def test_every_command_of_the_synopsis_runs(tmp_path):
     for name, args, words in runs:
         out = shell('mailroom %s %s' % (name, args), home)
         assert re.search(words, out), (name, args, out)
-    elsewhere = {'serve', 'queue show'}  # above
+    elsewhere = {'serve', 'queue show', 'why', 'relay revoke', 'mail show'}  # above, and in test_relay.py, test_filter.py
     assert {name for name, _, _ in runs} | elsewhere == set(man_synopsis())
 
 
@@ -362,6 +408,7 @@ HACKING = {
     'tools/run-tests.py unit e2e': steps,
     'make crash ROUNDS=200': make_runs('--rounds 200'),
     'make sim SEEDS=2000': make_runs('--seeds 1-2000'),
+    'make agree CASES=20000': make_runs('--cases 20000'),
     'make attack': make_runs('test/attack/floods.py'),
     'make walls': make_runs('test/walls/walls.py'),
     'make fuzz SECONDS_EACH=60': make_runs('fuzz.sh 60'),
@@ -376,6 +423,8 @@ HACKING = {
     '.ci/run': lambda command, home: os.access(os.path.join(ROOT, '.ci/run'), os.X_OK) or pytest.fail(command),
 }
 DESIGN = {
+    'make agree': make_runs('test/agree/agree.py'),
+    'mailroom would-accept': lambda command, home: None,  # run in README
     'make crash': make_runs('test/crash/crash.py'),
     'make sim': make_runs('sim --seeds'),
     'make walls': make_runs('test/walls/walls.py'),
@@ -384,6 +433,7 @@ DESIGN = {
 }
 KNOWLEDGE = {
     'tools/gen-causes.py --check knowledge/causes': expects('well formed'),
+    'tools/gen-replies.py --check knowledge': expects('reply patterns'),
     'tools/check-catalogue.py': expects(''),
     'tools/gen-causes.py': lambda command, home: shell('test -x tools/gen-causes.py'),
     'mailroom explain': expects('rcpt-unknown', change=lambda c: c + ' 550 no such user'),
@@ -530,9 +580,28 @@ def installed(tmp_path_factory):
 
 def test_install_puts_everything_in_its_place(installed):
     files = {os.path.relpath(os.path.join(place, f), installed) for place, _, fs in os.walk(installed) for f in fs}
-    assert files == {'sbin/mailroom', 'share/man/man8/mailroom.8', 'share/man/man5/mailroom.conf.5', 'share/doc/mailroom/mailroom.conf.sample',
-                     'lib/systemd/system/mailroom.service'}
+    library = {os.path.relpath(f, installed) for f in installed.glob('lib/**/libmailroom-answer*')} | {os.path.relpath(f, installed) for f in installed.glob('lib/**/mailroom-answer.pc')}
+    assert {os.path.basename(f) for f in library} == {'libmailroom-answer.a', 'libmailroom-answer.so', 'libmailroom-answer.so.1', 'libmailroom-answer.so.1.0.0', 'mailroom-answer.pc'}
+    assert files - library == {'sbin/mailroom', 'share/man/man8/mailroom.8', 'share/man/man5/mailroom.conf.5', 'share/doc/mailroom/mailroom.conf.sample',
+                               'lib/systemd/system/mailroom.service', 'include/mailroom/answer.h'}
     assert os.access(installed / 'sbin/mailroom', os.X_OK)
+
+
+@pytest.mark.parametrize('kind', ['shared', 'static'])
+def test_another_program_asks_the_installed_library(installed, tmp_path, kind):
+    """docs/examples/why.c against the installed header and libraries, and nothing else"""
+    shared = next(installed.glob('lib/**/libmailroom-answer.so'))
+    needs = subprocess.run(['ldd', str(shared)], capture_output=True, text=True).stdout
+    sanitized = ['-fsanitize=address,undefined'] if 'libasan' in needs else []
+    assert sanitized or not re.search(r'lib(?!m\.|c\.)\w+\.so', re.sub(r'linux-vdso\S*|/lib64/ld-linux\S*|/\S+', '', needs)), needs
+    link = ['-L' + str(shared.parent), '-lmailroom-answer'] if kind == 'shared' else [str(shared.with_suffix('.a')), '-lm']
+    names = subprocess.run(['nm', '-g', '--defined-only', str(shared.with_suffix('.a'))], capture_output=True, text=True).stdout
+    assert all(name.startswith('mailroom_') for name in re.findall(r'(?m)^\w+ [A-Z] (\w+)$', names)) and 'mailroom_answer_text' in names
+    p = subprocess.run(['cc', '-std=c11', '-Wall', '-Wextra', '-Werror', '-I', str(installed / 'include'), os.path.join(ROOT, 'docs/examples/why.c'), '-o', str(tmp_path / 'why'), *link, *sanitized],
+                       capture_output=True, text=True)
+    assert p.returncode == 0, p.stderr
+    p = subprocess.run([str(tmp_path / 'why'), '554 5.7.1 Relay access denied'], capture_output=True, text=True, env={'LD_LIBRARY_PATH': str(shared.parent), 'PATH': '/usr/bin:/bin'})
+    assert p.returncode == 0 and p.stdout.startswith('relay-denied-unauth\n'), p.stdout + p.stderr
 
 
 def test_the_installed_program_needs_nothing_of_the_source(installed, tmp_path):

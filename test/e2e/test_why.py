@@ -70,7 +70,7 @@ def test_503_forgets(system, forget):
 
 @pytest.mark.parametrize('command,code,slug', [
     ('MAIL FROM:<a@b.example>', '503', 'seq-no-helo'),
-    ('FOO', '500', 'command-unknown'),
+    ('FOO', '502', 'command-unknown'),
     ('EXPN staff', '502', 'command-not-enabled'),
     ('HELO bad_-(name', '501', 'helo-invalid'),
 ])

@@ -15,6 +15,7 @@ static void *driver_start(const char *listener)
 	f = mem_zalloc(sizeof(*f));
 	fake_smtp_init(f, mx ? SMTP_KIND_MX : SMTP_KIND_SUBMISSION);
 	f->rules.starttls = !implicit;
+	f->rules.early_refused = mx;
 	fake_smtp_start(f);
 	if (implicit)
 		fake_smtp_tls(f);

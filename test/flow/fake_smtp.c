@@ -10,17 +10,19 @@ static bool fake_is_account(struct span name, const char *who)
 	return span_eq_nocase(name, span_str(who)) || span_eq_nocase(name, span_str(address));
 }
 
-static enum cause_id fake_rcpt(const struct fake_smtp *f, const struct address *to)
+static enum cause_id fake_rcpt(const struct fake_smtp *f, const struct address *to, uint64_t size)
 {
 	struct span all = to->local, local = span_cut(&all, '+');
 
+	if (f->rcpt_cause != CAUSE_NONE)
+		return f->rcpt_cause;
 	if (to->domain.len && !span_eq(to->domain, SPAN_LIT("mailroom.test"))) {
-		if (f->rules.kind == SMTP_KIND_SUBMISSION && smtp_in_account(f->s).len)
+		if (f->foreign_ok || (f->rules.kind == SMTP_KIND_SUBMISSION && smtp_in_account(f->s).len))
 			return CAUSE_NONE;
 		return CAUSE_RELAY_DENIED_UNAUTH;
 	}
 	if (span_eq_nocase(local, SPAN_LIT("full")))
-		return CAUSE_RCPT_MAILBOX_FULL;
+		return size > FAKE_FULL_BYTES ? CAUSE_RCPT_OVER_QUOTA : CAUSE_RCPT_MAILBOX_FULL;
 	if (span_eq_nocase(local, SPAN_LIT("off")))
 		return CAUSE_RCPT_DISABLED;
 	if (span_eq_nocase(local, SPAN_LIT("alice")) || span_eq_nocase(local, SPAN_LIT("bob")) || span_eq_nocase(local, SPAN_LIT("postmaster")) ||
@@ -82,7 +84,7 @@ static void fake_auth(struct fake_smtp *f, const struct smtp_ask *ask, bool begi
 
 static void fake_give(struct fake_smtp *f, const struct fake_pending *p)
 {
-	struct verdict v = {.cause = p->cause, .tag = p->id, .queue_id = SPAN_LIT("Q1")};
+	struct verdict v = {.cause = p->cause, .tag = p->id, .queue_id = SPAN_LIT("Q1"), .facts = {.rule = f->rule}};
 
 	if (p->want == SMTP_WANT_ACCEPT && p->cause == CAUSE_NONE) {
 		f->accepted++;
@@ -97,8 +99,12 @@ static void fake_question(struct fake_smtp *f, enum smtp_want want, const struct
 {
 	struct fake_pending p = {.want = want, .id = ask->id};
 
-	if (want == SMTP_WANT_RCPT)
-		p.cause = fake_rcpt(f, &ask->rcpt->to);
+	if (want == SMTP_WANT_RCPT) {
+		p.cause = fake_rcpt(f, &ask->rcpt->to, ask->mail->size_declared);
+		f->asked_count = ask->rcpt_count;
+	}
+	if (want == SMTP_WANT_MAIL && !smtp_in_account(f->s).len)
+		p.cause = f->mail_cause;
 	if (want == SMTP_WANT_MAIL && span_eq(ask->mail->from.domain, SPAN_LIT("blocked.example")))
 		p.cause = CAUSE_SENDER_BLOCKED;
 	if (want == SMTP_WANT_ACCEPT) {
@@ -227,6 +233,7 @@ void fake_smtp_init(struct fake_smtp *f, enum smtp_kind kind)
 		.message_max_bytes = 25 << 20,
 		.rcpt_max = 1000,
 		.transaction_max = 100,
+		.unauth_command_max = 30,
 		.bad_command_max = 20,
 		.noop_max = 100,
 		.auth_failure_max = 3,
@@ -246,7 +253,7 @@ void fake_smtp_init(struct fake_smtp *f, enum smtp_kind kind)
 
 void fake_smtp_start(struct fake_smtp *f)
 {
-	f->s = smtp_in_new(&f->rules, SPAN_LIT("REF1"), CAUSE_NONE, f->now);
+	f->s = smtp_in_new(&f->rules, SPAN_LIT("REF1"), f->refuse, f->now);
 	fake_smtp_pump(f);
 }
 

@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "proto/smtp/smtp_in.h"
 
-enum { FAKE_PENDING_MAX = 256 };
+enum { FAKE_PENDING_MAX = 256, FAKE_FULL_BYTES = 1024 /* quota of full */ };
 
 struct fake_pending {
 	enum smtp_want want;
@@ -22,6 +22,11 @@ struct fake_smtp {
 	bool deaf;       /* the peer does not read its replies */
 	bool want_tls, closed;
 	enum cause_id accept_cause; /* what ACCEPT is answered with */
+	enum cause_id mail_cause, refuse; /* ... and MAIL without sign-in, where the owner is asked; ... and the connection */
+	enum cause_id rcpt_cause; /* what every RCPT is answered with; CAUSE_NONE: by its address */
+	bool foreign_ok; /* foreign recipients are taken without sign-in, too */
+	struct span rule; /* whose rule the refusals are said to be */
+	uint32_t asked_count; /* rcpt_count of the last RCPT question */
 	bool final_data; /* sign-in ends with data of the server, as SCRAM's does */
 	struct buf in;   /* offered and not yet taken */
 	struct buf out;  /* replies */

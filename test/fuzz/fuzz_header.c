@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "mail/header.h"
+#include "mail/header_field.h"
 
 static void must(bool holds)
 {
@@ -53,6 +54,41 @@ static void check_from(struct span value, struct arena *mem)
 	buf_clear(&again);
 }
 
+/* every address that can be read is another one afterwards, and nothing else has changed places */
+static void check_replaced(struct span value, struct arena *mem)
+{
+	struct span boxes[64], before[64];
+	struct buf out;
+	unsigned n, count = header_mailboxes(value, mem, before, 64), same = 0;
+
+	buf_init(&out, 65536);
+	n = header_replace_mailboxes(&out, value, SPAN_LIT("me@d"));
+	must(!out.overflow && n <= count);
+	must(header_mailboxes(buf_span(&out), mem, boxes, 64) == count);
+	for (unsigned i = 0; i < count && i < 64; i++) {
+		must(before[i].len == 0 || boxes[i].len > 0);
+		same += span_eq(boxes[i], SPAN_LIT("me@d"));
+	}
+	must(count > 64 || same == n);
+	buf_clear(&out);
+}
+
+/* the reader of whole blocks sees the same fields, and the same end of them */
+static void check_fields(struct span text, const struct header_facts *h)
+{
+	struct span rest = text;
+	struct header_field f;
+	unsigned from = 0, sender = 0;
+
+	while (header_field_next(&rest, &f)) {
+		from += header_field_is(&f, "From");
+		sender += header_field_is(&f, "Sender");
+		(void)header_value_like(f.value, SPAN_LIT("*a?b*"));
+	}
+	must(from == h->from_count && sender == h->sender_count);
+	must(text.len - rest.len + (span_starts(rest, SPAN_LIT("\r\n")) ? 2 : 0) == h->header_bytes);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct header_facts *whole, *cut;
@@ -73,6 +109,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (whole->from.len > 0)
 		must(span_eq(span_head(span_from(text, (size_t)whole->from_at), whole->from.len), whole->from));
 	check_from(whole->from, &mem);
+	check_replaced(whole->from, &mem);
+	if (text.len < LIMIT_HEADER_FIELD_BYTES) /* names are not longer then */
+		check_fields(text, whole);
 	must(!mem.overflow);
 	arena_clear(&mem);
 	return 0;

@@ -50,6 +50,9 @@ static void fuzz_run(struct fake_smtp *f, uint8_t how, uint8_t cut, struct span 
 	f->rules.message_max_bytes = 4096;
 	f->rules.rcpt_max = 8;
 	f->rules.rcpt_open_max = 4;
+	f->rules.domain_max = how & 32 ? 1 + (how & 1) : 0;
+	f->rules.early_refused = (how & 64) != 0;
+	f->rules.auth_by_owner = f->foreign_ok = (how & 128) != 0;
 	f->delay = (how & 4) != 0;
 	f->final_data = (how & 16) != 0;
 	fake_smtp_start(f);
@@ -80,8 +83,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_run(&whole, data[0], 0, span_of(data + 2, size - 2));
 	fuzz_run(&cut, data[0], data[1] ? data[1] : 1, span_of(data + 2, size - 2));
 	out = buf_span(&whole.out);
-	/* these two hang on what stood in one read, as they must */
-	if (span_find_span(out, SPAN_LIT("(tls-injection;")) == out.len && span_find_span(out, SPAN_LIT("(seq-not-pipelined;")) == out.len) {
+	/* these three hang on what stood in one read, as they must */
+	if (span_find_span(out, SPAN_LIT("(tls-injection;")) == out.len && span_find_span(out, SPAN_LIT("(seq-not-pipelined;")) == out.len &&
+		span_find_span(out, SPAN_LIT("(protocol-violation;")) == out.len) {
 		if (!span_eq(out, buf_span(&cut.out)) || whole.accepted != cut.accepted || !span_eq(buf_span(&whole.kept), buf_span(&cut.kept)))
 			abort();
 	}

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "role/role_store.h"
 #include "role/tls_memory.h"
+#include "role/worker_abuse.h"
 #include "sim.h"
 #include "store/store_internal.h"
 
@@ -120,6 +121,7 @@ static void sim_bury_worker(struct sim_proc *p)
 	map_clear(&w->questions);
 	map_clear(&w->by_id);
 	map_clear(&w->addresses);
+	worker_abuse_free(&w->abuse);
 	free(w->listeners);
 	free(w);
 }
@@ -135,6 +137,8 @@ static void sim_bury_store(struct sim_proc *p)
 	buf_clear(&s->bytes);
 	free(s->items);
 	free(s->held);
+	store_role_counts_free(s);
+	store_role_conf_free(s);
 	free(s);
 }
 

@@ -407,6 +407,12 @@ void stream_close(struct stream *s, uint64_t linger_ms)
 	stream_work(s);
 }
 
+int stream_fd(const struct stream *s)
+{
+	(void)s;
+	return -1; /* no listener of the simulation relays by address */
+}
+
 bool stream_is_tls(const struct stream *s)
 {
 	(void)s;

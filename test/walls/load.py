@@ -11,6 +11,8 @@ import memory
 import plant
 from plant import mailroom
 
+import odd_mail
+
 
 def sign_ins(system):
     for n, (protocol, how, tls, version) in enumerate(memory.QUICK):
@@ -56,6 +58,17 @@ def mail(system):
             c.ask('Subject: x\r\n\r\nx\r\n.')
         c.ask('RSET')
     c.close()
+
+
+def filters(system):
+    """archives of all kinds that bob's filter looks into, from a stranger and from alice, small ones and one in a spool file"""
+    system.run('filter', 'add', 'bob@mailroom.test', '--inside', '*.none', '--attachment-type', '*/none', '--body', 'none', '--any', '--refuse', 'none of it')
+    big = odd_mail.named('big.zip', odd_mail.archive(('a.bin', os.urandom(3000000))))
+    for parts in ((big,), tuple(odd_mail.INSIDE.values())):
+        plant.deliver(system, 'sender@plant.test', 'bob@mailroom.test', odd_mail.mail(*parts))
+        with smtplib.SMTP_SSL('127.0.0.1', system.port['submissions'], context=plant.NO_CHECK, timeout=60) as s:
+            s.login('alice@mailroom.test', system.password['alice@mailroom.test'])
+            s.sendmail('alice@mailroom.test', ['bob@mailroom.test'], odd_mail.mail(*parts, frm='alice@mailroom.test'))
 
 
 def broken_off(system):
@@ -131,7 +144,7 @@ def reload(system):
 def everything():
     with memory.open_system() as system:
         system.account('bob')
-        for step in (sign_ins, mail, broken_off, much_mail, locked, administer, reload, die):
+        for step in (sign_ins, mail, filters, broken_off, much_mail, locked, administer, reload, die):
             t = time.monotonic()
             step(system)
             print('   %s: %.0f s' % (step.__name__, time.monotonic() - t), flush=True)

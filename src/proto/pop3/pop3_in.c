@@ -9,7 +9,7 @@ enum { POP3_REF_BYTES = 16, POP3_TLS_HANDSHAKE = 0x16 };
 
 /* ---- life */
 
-struct pop3_in *pop3_in_new(const struct pop3_rules *rules, struct span ref, enum cause_id refuse, mono_ms now)
+struct pop3_in *pop3_in_new_refused(const struct pop3_rules *rules, struct span ref, enum cause_id refuse, const struct cause_facts *facts, mono_ms now)
 {
 	struct pop3_in *p;
 
@@ -26,13 +26,18 @@ struct pop3_in *pop3_in_new(const struct pop3_rules *rules, struct span ref, enu
 	buf_init(&p->out, LIMIT_POP3_OUT_BYTES);
 	buf_init_secret(&p->sasl, LIMIT_SASL_BYTES);
 	if (refuse != CAUSE_NONE) {
-		pop3_refuse(p, refuse, NULL);
+		pop3_refuse(p, refuse, facts);
 		pop3_end(p);
 		return p;
 	}
 	/* no <...> here: it would announce APOP (RFC 1939 7) */
 	buf_printf(&p->out, "+OK %s POP3 ready\r\n", rules->hostname);
 	return p;
+}
+
+struct pop3_in *pop3_in_new(const struct pop3_rules *rules, struct span ref, enum cause_id refuse, mono_ms now)
+{
+	return pop3_in_new_refused(rules, ref, refuse, NULL, now);
 }
 
 void pop3_in_free(struct pop3_in *p)

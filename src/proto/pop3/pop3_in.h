@@ -40,6 +40,8 @@ struct pop3_ask {
 
 struct pop3_in;
 struct pop3_in *pop3_in_new(const struct pop3_rules *rules, struct span ref, enum cause_id refuse, mono_ms now);
+/* the same with what the refusal says of its limit */
+struct pop3_in *pop3_in_new_refused(const struct pop3_rules *rules, struct span ref, enum cause_id refuse, const struct cause_facts *facts, mono_ms now);
 void pop3_in_free(struct pop3_in *p);
 size_t pop3_in_feed(struct pop3_in *p, struct span bytes, mono_ms now);
 /* the connection is gone (both ways): CLOSE follows at once. Only a QUIT read before still commits. */

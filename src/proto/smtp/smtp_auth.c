@@ -80,6 +80,11 @@ void smtp_auth_run(struct smtp_in *s, struct span arg)
 		s->mechanism[i] = (char)byte_upper(mechanism.ptr[i]);
 	s->mechanism[mechanism.len] = '\0';
 	s->auth_initial = initial.len != 0;
+	/* LOGIN begins with the server's question; programs that send the user name at once are understood, but nothing at all is no name */
+	if (span_eq(initial, SPAN_LIT("=")) && span_eq(span_str(s->mechanism), SPAN_LIT("LOGIN"))) {
+		smtp_refuse_bad(s, CAUSE_AUTH_ARGUMENT_UNWANTED, &(struct cause_facts){.detail = span_str(s->mechanism)});
+		return;
+	}
 	if (span_eq(initial, SPAN_LIT("="))) /* RFC 4954 4: an initial response of no bytes */
 		initial = SPAN_NONE;
 	if (smtp_auth_decode(s, initial))

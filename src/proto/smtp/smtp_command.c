@@ -7,6 +7,8 @@ enum {
 	VERB_OFF = 4,       /* known and not enabled */
 	VERB_FOREIGN = 8,   /* another protocol's: the connection ends */
 	VERB_RESTARTS = 16, /* lines behind it are no leftovers of a refused DATA */
+	VERB_LAST = 32,     /* must be the last of a group (RFC 2920 3.1); DATA sees to it itself */
+	VERB_FREE = 64,     /* does not count before sign-in */
 };
 
 struct smtp_verb {
@@ -21,16 +23,16 @@ static const struct smtp_verb smtp_verbs[] = {
 	VERB("MAIL", smtp_mail_run, VERB_RESTARTS),
 	VERB("DATA", smtp_data_run, 0),
 	VERB("BDAT", smtp_bdat_run, VERB_RESTARTS),
-	VERB("EHLO", smtp_ehlo_run, VERB_IDLE | VERB_RESTARTS),
-	VERB("QUIT", smtp_quit_run, VERB_ALONE),
+	VERB("EHLO", smtp_ehlo_run, VERB_IDLE | VERB_RESTARTS | VERB_LAST),
+	VERB("QUIT", smtp_quit_run, VERB_ALONE | VERB_FREE),
 	VERB("RSET", smtp_rset_run, VERB_ALONE | VERB_IDLE | VERB_RESTARTS),
-	VERB("HELO", smtp_helo_run, VERB_IDLE | VERB_RESTARTS),
+	VERB("HELO", smtp_helo_run, VERB_IDLE | VERB_RESTARTS | VERB_LAST),
 	VERB("STARTTLS", smtp_starttls_run, VERB_ALONE | VERB_RESTARTS),
 	VERB("AUTH", smtp_auth_run, 0),
-	VERB("NOOP", smtp_noop_run, VERB_IDLE),
-	VERB("VRFY", smtp_vrfy_run, VERB_IDLE),
+	VERB("NOOP", smtp_noop_run, VERB_IDLE | VERB_LAST),
+	VERB("VRFY", smtp_vrfy_run, VERB_IDLE | VERB_LAST),
 	VERB("HELP", smtp_help_run, VERB_IDLE),
-	VERB("EXPN", NULL, VERB_IDLE | VERB_OFF),
+	VERB("EXPN", NULL, VERB_IDLE | VERB_OFF | VERB_LAST),
 	VERB("ETRN", NULL, VERB_OFF),
 	VERB("ATRN", NULL, VERB_OFF),
 	VERB("TURN", NULL, VERB_OFF),
@@ -74,14 +76,27 @@ static void smtp_command_unknown(struct smtp_in *s)
 		smtp_refuse_bad(s, CAUSE_COMMAND_UNKNOWN, NULL);
 }
 
+/* Who may send without sign-in is in a transaction soon; who neither signs in nor gets that far only costs. */
+static bool smtp_command_is_too_much(struct smtp_in *s, const struct smtp_verb *v)
+{
+	const struct smtp_rules *r = s->rules;
+
+	if (r->kind != SMTP_KIND_SUBMISSION || !r->unauth_command_max || s->account.len || s->in_mail || (v && v->flags & VERB_FREE))
+		return false;
+	return ++s->unauth_commands > r->unauth_command_max;
+}
+
 static void smtp_command_run(struct smtp_in *s, struct span line)
 {
 	struct span arg = line, word = span_cut(&arg, ' ');
 	const struct smtp_verb *v = smtp_verb_find(word);
+	char limit[32];
 
 	arg = span_trim(arg);
 	s->verb = v ? v->name : span_head(word, 32);
-	if (!v) {
+	if (smtp_command_is_too_much(s, v)) {
+		smtp_close(s, CAUSE_TOO_MANY_UNAUTH_COMMANDS, &(struct cause_facts){.limit = smtp_write_count(limit, s->rules->unauth_command_max, "commands")});
+	} else if (!v) {
 		smtp_command_unknown(s);
 	} else if (v->flags & VERB_FOREIGN) {
 		smtp_close(s, CAUSE_FOREIGN_PROTOCOL, &(struct cause_facts){.detail = SPAN_LIT("HTTP")});
@@ -96,6 +111,8 @@ static void smtp_command_run(struct smtp_in *s, struct span line)
 			s->data_refused = false;
 		v->run(s, arg);
 	}
+	if (v && v->flags & VERB_LAST)
+		smtp_must_read(s);
 	if (!v)
 		s->verb = SPAN_NONE;
 }

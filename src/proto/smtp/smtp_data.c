@@ -25,6 +25,8 @@ static void smtp_message_begin(struct smtp_in *s, bool bdat)
 	m->scan = header_scan_new(&s->envelope);
 	if (!m->scan)
 		smtp_message_spoil(s, CAUSE_ENVELOPE_TOO_BIG);
+	else
+		smtp_loop_watch(s);
 }
 
 static void smtp_message_refuse(struct smtp_in *s)
@@ -41,8 +43,8 @@ static void smtp_message_refuse(struct smtp_in *s)
 		facts.detail = SPAN_LIT("it holds a zero byte (NUL)");
 	if (cause == CAUSE_MESSAGE_TOO_BIG)
 		facts.limit = smtp_write_bytes(text, s->rules->message_max_bytes);
-	if (cause == CAUSE_MAIL_LOOP)
-		facts.limit = smtp_write_count(text, s->rules->hops_max, "servers");
+	if (cause == CAUSE_MAIL_LOOP || cause == CAUSE_TOO_MANY_HOPS)
+		(void)smtp_loop_judge(s, &facts, text);
 	smtp_refuse(s, cause, CAUSE_SMTP, &facts);
 }
 
@@ -101,10 +103,15 @@ bool smtp_message_next(struct smtp_in *s, struct span *out)
 void smtp_message_end(struct smtp_in *s)
 {
 	struct smtp_message *m = &s->message;
+	struct cause_facts facts = {0};
+	char text[32];
+	enum cause_id loop;
 
 	m->ended = false;
-	if (header_scan_end(m->scan)->received_count > s->rules->hops_max) /* RFC 5321 6.3 */
-		smtp_message_spoil(s, CAUSE_MAIL_LOOP);
+	(void)header_scan_end(m->scan);
+	loop = smtp_loop_judge(s, &facts, text);
+	if (loop != CAUSE_NONE)
+		smtp_message_spoil(s, loop);
 	if (m->spoiled != CAUSE_NONE) {
 		smtp_message_refuse(s);
 		smtp_transaction_clear(s);
@@ -139,7 +146,7 @@ void smtp_accept_answered(struct smtp_in *s, const struct verdict *v)
 		s->session_since = s->now;
 		s->noops = s->rcpts_refused = 0;
 	} else {
-		smtp_refuse(s, v->cause, CAUSE_SMTP, &v->facts);
+		smtp_refuse_verdict(s, v->cause, &v->facts);
 	}
 	smtp_transaction_clear(s);
 }
@@ -191,7 +198,8 @@ void smtp_data_run(struct smtp_in *s, struct span arg)
 	}
 	smtp_message_begin(s, false);
 	s->state = SMTP_STATE_DATA;
-	smtp_reply(s, "354 Send the message, end with a line of a single dot\r\n");
+	smtp_reply(s, SMTP_GO_AHEAD);
+	smtp_must_read(s);
 }
 
 size_t smtp_data_take(struct smtp_in *s, struct span in)

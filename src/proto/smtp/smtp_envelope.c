@@ -21,6 +21,8 @@ void smtp_transaction_clear(struct smtp_in *s)
 	free(s->rcpts);
 	s->rcpts = NULL;
 	s->rcpt_count = s->rcpt_size = 0;
+	if (s->domains.count)
+		map_clear(&s->domains);
 	s->slots = NULL;
 	s->slots_end = &s->slots;
 	s->slots_open = 0;
@@ -34,7 +36,7 @@ static enum cause_id smtp_envelope_gate(const struct smtp_in *s)
 		return CAUSE_SEQ_NO_HELO;
 	if (s->rules->tls_required && !s->tls)
 		return CAUSE_TLS_REQUIRED;
-	if (s->rules->kind == SMTP_KIND_SUBMISSION && s->account.len == 0)
+	if (s->rules->kind == SMTP_KIND_SUBMISSION && s->account.len == 0 && !s->rules->auth_by_owner)
 		return CAUSE_AUTH_REQUIRED; /* RFC 6409 4.3 */
 	return CAUSE_NONE;
 }
@@ -100,7 +102,7 @@ static void smtp_mail_refused(struct smtp_in *s, enum cause_id cause, const stru
 	if (bad)
 		smtp_refuse_bad(s, cause, &filled);
 	else
-		smtp_refuse(s, cause, CAUSE_SMTP, &filled);
+		smtp_refuse_verdict(s, cause, &filled);
 	if (s->state != SMTP_STATE_CLOSED)
 		smtp_refusals_mail(s, cause, &filled);
 	s->mail = (struct smtp_mail){0};
@@ -145,6 +147,7 @@ void smtp_mail_answered(struct smtp_in *s, const struct verdict *v)
 	s->wait = SMTP_WAIT_NONE;
 	s->verb = SPAN_LIT("MAIL");
 	if (v->cause == CAUSE_NONE) {
+		s->unauth_commands = 0; /* whoever may send without sign-in has nothing to catch up on */
 		smtp_reply(s, "250 2.1.0 Sender ok\r\n");
 		return;
 	}
@@ -159,10 +162,38 @@ void smtp_mail_answered(struct smtp_in *s, const struct verdict *v)
 	buf_clear(&sender);
 }
 
+/* Where the recipients in question could use up a limit, the next one waits for their answers: so the same one is refused however the bytes came */
 bool smtp_rcpt_must_wait(const struct smtp_in *s)
 {
-	return s->slots_open && (s->slots_open >= s->rules->rcpt_open_max || s->rcpt_count + s->slots_open >= s->rules->rcpt_max ||
-				 s->scratch.used_bytes >= SMTP_SCRATCH_PAUSE_BYTES);
+	const struct smtp_rules *r = s->rules;
+
+	return s->slots_open && (s->slots_open >= r->rcpt_open_max || s->rcpt_count + s->slots_open >= r->rcpt_max ||
+				 (r->domain_max && s->domains.count + s->slots_open >= r->domain_max) || s->scratch.used_bytes >= SMTP_SCRATCH_PAUSE_BYTES);
+}
+
+static uint64_t smtp_domain_key(struct span domain)
+{
+	uint8_t lower[LIMIT_DOMAIN_BYTES];
+
+	domain = span_head(domain, sizeof(lower));
+	for (size_t i = 0; i < domain.len; i++)
+		lower[i] = byte_lower(domain.ptr[i]);
+	return map_hash(lower, domain.len);
+}
+
+/* would this recipient bring in a domain too many? One without a domain (postmaster) is ours and brings none */
+static bool smtp_rcpt_domain_over(const struct smtp_in *s, const struct smtp_rcpt *rcpt)
+{
+	return s->rules->domain_max && rcpt->to.domain.len && s->domains.count >= s->rules->domain_max &&
+	       !map_get(&s->domains, smtp_domain_key(rcpt->to.domain));
+}
+
+static enum cause_id smtp_rcpt_domain_refusal(const struct smtp_in *s, struct cause_facts *facts, char limit_text[32])
+{
+	if (s->rules->domain_max == 1)
+		return CAUSE_ONE_DOMAIN_PER_MESSAGE;
+	facts->limit = smtp_write_count(limit_text, s->rules->domain_max, "domains");
+	return CAUSE_TOO_MANY_DOMAINS;
 }
 
 static enum cause_id smtp_rcpt_parse(struct smtp_in *s, struct span arg, struct smtp_rcpt *rcpt, struct cause_facts *facts, char limit_text[32])
@@ -184,14 +215,24 @@ static enum cause_id smtp_rcpt_parse(struct smtp_in *s, struct span arg, struct 
 	cause = smtp_envelope_fault(fault, s->mail.smtputf8, facts->rcpt, CAUSE_RCPT_SYNTAX);
 	if (cause == CAUSE_RCPT_SYNTAX)
 		facts->detail = span_str(address_fault_name(fault));
-	return cause == CAUSE_NONE ? smtp_params_parse(s, rest, &s->scratch, &s->mail, rcpt, facts, limit_text) : cause;
+	if (cause == CAUSE_NONE)
+		cause = smtp_params_parse(s, rest, &s->scratch, &s->mail, rcpt, facts, limit_text);
+	return cause == CAUSE_NONE && smtp_rcpt_domain_over(s, rcpt) ? smtp_rcpt_domain_refusal(s, facts, limit_text) : cause;
+}
+
+/* the fault of a program, not of a list that is longer than one message may be */
+static bool smtp_rcpt_is_bad(enum cause_id cause)
+{
+	return cause != CAUSE_NONE && cause != CAUSE_TOO_MANY_RECIPIENTS && cause != CAUSE_TOO_MANY_DOMAINS && cause != CAUSE_ONE_DOMAIN_PER_MESSAGE;
 }
 
 /* facts that outlive the call; a fact that does not fit is left out */
 static void smtp_slot_keep_facts(struct smtp_in *s, struct smtp_slot *slot, const struct cause_facts *facts)
 {
-	struct span *to[] = {&slot->facts.rcpt, &slot->facts.sender, &slot->facts.limit, &slot->facts.detail, &slot->facts.account, &slot->facts.retry};
-	const struct span *from[] = {&facts->rcpt, &facts->sender, &facts->limit, &facts->detail, &facts->account, &facts->retry};
+	struct span *to[] = {&slot->facts.rcpt, &slot->facts.sender, &slot->facts.limit, &slot->facts.detail, &slot->facts.account, &slot->facts.retry,
+		&slot->facts.rule};
+	const struct span *from[] = {&facts->rcpt, &facts->sender, &facts->limit, &facts->detail, &facts->account, &facts->retry,
+		&facts->rule};
 
 	for (size_t i = 0; i < sizeof(to) / sizeof(to[0]); i++)
 		*to[i] = from[i]->len ? arena_copy(&s->scratch, span_head(*from[i], SMTP_SHOWN_BYTES)) : SPAN_NONE;
@@ -202,8 +243,9 @@ static void smtp_rcpt_refuse(struct smtp_in *s, enum cause_id cause, struct caus
 	facts->command = SPAN_LIT("RCPT");
 	if (facts->rcpt.len == 0)
 		facts->rcpt = text;
-	smtp_refuse(s, cause, CAUSE_SMTP, facts);
-	smtp_refusals_rcpt(s, cause, facts);
+	smtp_refuse_verdict(s, cause, facts);
+	if (s->state != SMTP_STATE_CLOSED)
+		smtp_refusals_rcpt(s, cause, facts);
 }
 
 /* The strings of an accepted recipient move from the scratch arena to the envelope, the struct into an array that doubles. */
@@ -229,6 +271,8 @@ static enum cause_id smtp_rcpt_keep(struct smtp_in *s, const struct smtp_rcpt *r
 		s->rcpts = mem_realloc(s->rcpts, (size_t)s->rcpt_size * sizeof(*s->rcpts));
 	}
 	s->rcpts[s->rcpt_count++] = kept;
+	if (s->rules->domain_max && kept.to.domain.len)
+		(void)map_put(&s->domains, smtp_domain_key(kept.to.domain), s);
 	return CAUSE_NONE;
 }
 
@@ -252,6 +296,8 @@ static void smtp_slots_flush(struct smtp_in *s, const struct cause_facts *facts)
 			smtp_reply(s, "250 2.1.5 Recipient ok\r\n");
 		else
 			smtp_rcpt_refuse(s, cause, &said, slot->text);
+		if (s->state == SMTP_STATE_CLOSED)
+			return;
 		s->slots = slot->next;
 		s->slots_open--;
 		/* counted here, where the reply has its turn. As many unknown recipients as a message may have known ones: somebody is guessing */
@@ -327,7 +373,7 @@ void smtp_rcpt_run(struct smtp_in *s, struct span arg)
 	}
 	cause = smtp_rcpt_parse(s, arg, &slot->rcpt, &facts, limit_text);
 	slot->text = arena_copy(&s->scratch, facts.rcpt);
-	slot->bad = cause != CAUSE_NONE && cause != CAUSE_TOO_MANY_RECIPIENTS;
+	slot->bad = smtp_rcpt_is_bad(cause);
 	if (cause != CAUSE_NONE) {
 		slot->answered = true;
 		slot->cause = cause;

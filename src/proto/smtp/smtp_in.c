@@ -8,7 +8,7 @@ enum {
 	OUT_DROP_BYTES = 64 << 10, /* sent bytes at the front that are worth moving the rest down */
 };
 
-struct smtp_in *smtp_in_new(const struct smtp_rules *rules, struct span ref, enum cause_id refuse, mono_ms now)
+struct smtp_in *smtp_in_new_refused(const struct smtp_rules *rules, struct span ref, enum cause_id refuse, const struct cause_facts *facts, mono_ms now)
 {
 	struct smtp_in *s = mem_zalloc(sizeof(*s));
 
@@ -26,15 +26,21 @@ struct smtp_in *smtp_in_new(const struct smtp_rules *rules, struct span ref, enu
 	buf_init(&s->account, LIMIT_LOGIN_BYTES);
 	buf_init_secret(&s->sasl, LIMIT_SASL_BYTES);
 	buf_init(&s->events, SMTP_EVENTS_BYTES);
+	map_init(&s->domains);
 	arena_init(&s->scratch, SMTP_SCRATCH_BYTES);
 	arena_init(&s->envelope, SMTP_ENVELOPE_BYTES + (size_t)rules->rcpt_max * SMTP_ENVELOPE_RCPT_BYTES);
 	if (refuse != CAUSE_NONE) {
 		s->greeted = true;
-		smtp_close(s, refuse, NULL);
+		smtp_close(s, refuse, facts);
 	} else {
 		smtp_banner(s);
 	}
 	return s;
+}
+
+struct smtp_in *smtp_in_new(const struct smtp_rules *rules, struct span ref, enum cause_id refuse, mono_ms now)
+{
+	return smtp_in_new_refused(rules, ref, refuse, NULL, now);
 }
 
 void smtp_in_free(struct smtp_in *s)
@@ -53,6 +59,7 @@ void smtp_in_free(struct smtp_in *s)
 	buf_clear(&s->events);
 	arena_clear(&s->envelope);
 	arena_clear(&s->scratch);
+	map_clear(&s->domains);
 	free(s->rcpts);
 	free(s);
 }
@@ -109,6 +116,8 @@ size_t smtp_in_feed(struct smtp_in *s, struct span bytes, mono_ms now)
 		smtp_close(s, CAUSE_SEQ_PIPELINED_EARLY, NULL);
 	}
 	while (taken < bytes.len) {
+		if (smtp_talks_early(s, span_from(bytes, taken)))
+			return bytes.len;
 		n = smtp_in_take(s, span_from(bytes, taken));
 		if (n == 0)
 			break;
@@ -153,13 +162,18 @@ static enum smtp_want smtp_in_ask_barrier(struct smtp_in *s, struct smtp_ask *as
 
 static bool smtp_in_ask_rcpt(struct smtp_in *s, struct smtp_ask *ask)
 {
+	uint32_t before = s->rcpt_count;
+
 	for (struct smtp_slot *at = s->slots; at; at = at->next) {
-		if (at->asked || at->answered)
+		if (at->asked || at->answered) {
+			before += !at->answered || at->cause == CAUSE_NONE;
 			continue;
+		}
 		at->asked = true;
 		ask->id = at->id = smtp_in_ask_id(s);
 		ask->mail = &s->mail;
 		ask->rcpt = &at->rcpt;
+		ask->rcpt_count = before;
 		return true;
 	}
 	return false;
@@ -226,6 +240,7 @@ void smtp_in_sent(struct smtp_in *s, size_t n)
 		return;
 	}
 	s->greeted = true;
+	s->must_read = false;
 	s->out_sent = 0;
 	s->out_tls_at = 0;
 	if (s->out.size > OUT_KEPT_BYTES)

@@ -23,17 +23,21 @@ struct smtp_rules {
 	bool auth;                 /* AUTH is offered */
 	bool auth_cleartext;       /* ... also without TLS */
 	bool tls_required;         /* MAIL only after TLS (530, tls-required) */
+	bool auth_by_owner;        /* submission: a MAIL without sign-in is not refused here but asked about; the owner knows of relay windows and networks */
+	bool early_refused;        /* text behind EHLO, HELO, DATA, NOOP, VRFY, EXPN before the reply has left: 451 protocol-violation (RFC 2920 3.1) */
 	const char *mechanisms;    /* "PLAIN LOGIN SCRAM-SHA-256"; -PLUS is listed only under TLS (SCRAM-SHA-256-PLUS must be in the list) */
 	uint64_t message_max_bytes;
 	uint32_t rcpt_max;         /* per transaction; 452 too-many-recipients */
+	uint32_t domain_max;       /* different ones of recipients per transaction; 452 too-many-domains, where it is 1 451 one-domain-per-message. 0: no limit */
 	uint32_t transaction_max;  /* MAIL commands per connection */
-	uint32_t bad_command_max;  /* unknown or malformed commands before 421 too-many-bad-commands */
+	uint32_t bad_command_max;  /* unknown or malformed commands before 421 too-many-bad-commands or 502 too-many-unknown-commands */
+	uint32_t unauth_command_max; /* submission: before sign-in, or before the owner takes a MAIL without; then 554 too-many-unauth-commands. 0: no limit */
 	uint32_t noop_max;         /* NOOP, RSET, VRFY, HELP ... before 421 */
 	uint32_t auth_failure_max; /* failed AUTH before 421 */
-	uint32_t hops_max;         /* Received: fields, 554 5.4.6 mail-loop */
+	uint32_t hops_max;         /* Received: fields, 554 5.6.0 too-many-hops; a proven circle is 554 5.4.6 mail-loop before that */
 	uint32_t rcpt_open_max;    /* RCPT questions open at once; more wait in the input */
 	uint64_t greeting_ms, command_ms, data_ms, session_ms, auth_ms; /* time-outs: first command, between commands, between data chunks, whole session without completed message */
-	uint32_t data_rate_floor;  /* bytes a second during DATA/BDAT after 60 s; below: 421 timeout. 0: off */
+	uint32_t data_rate_floor;  /* bytes a second during DATA/BDAT after 60 s; below: 451 message-rate-floor. 0: off */
 };
 
 enum smtp_want {
@@ -75,14 +79,14 @@ struct smtp_ask { /* spans are valid until the answer (RCPT, MAIL, AUTH) or the 
 	const struct smtp_rcpt *rcpt;  /* RCPT: the one */
 	struct span mechanism, bytes;  /* AUTH, AUTH_STEP, BODY */
 	bool has_initial;
-	/* ACCEPT: the accepted recipients, iterate with smtp_in_rcpt(); body facts */
+	/* ACCEPT: the accepted recipients, iterate with smtp_in_rcpt(); body facts. RCPT: how many of this transaction are accepted, or still open before this one */
 	uint32_t rcpt_count;
 	const struct header_facts *header;
 	uint64_t body_bytes;           /* all bytes handed out with BODY */
 };
 
 struct verdict {
-	enum cause_id cause;           /* CAUSE_NONE: yes */
+	enum cause_id cause;           /* CAUSE_NONE: yes. One that is said with 421 ends the session, as 421 says */
 	struct cause_facts facts;      /* spans copied by the engine before the call returns */
 	uint64_t tag;                  /* RCPT yes: kept in smtp_rcpt.tag */
 	struct span queue_id;          /* ACCEPT yes: shown in the 250 */
@@ -92,12 +96,14 @@ struct smtp_in;
 /* `ref` (e.g. "8Q2K4M1T", at most 16 bytes, copied) names the session in replies. `now` starts the clocks. The banner is in out() at once,
  * unless `refuse` is not CAUSE_NONE: then the closing form of that cause is, and CLOSE follows. Allocates itself; free with smtp_in_free. */
 struct smtp_in *smtp_in_new(const struct smtp_rules *rules, struct span ref, enum cause_id refuse, mono_ms now);
+/* the same with what the refusal says of its limit */
+struct smtp_in *smtp_in_new_refused(const struct smtp_rules *rules, struct span ref, enum cause_id refuse, const struct cause_facts *facts, mono_ms now);
 void smtp_in_free(struct smtp_in *s);
 
 /* Returns how many bytes were taken; fewer than given: empty next() first and offer the rest again as long as any are taken (a chunk of
  * BDAT ends a feed), then after the next answer or sent. Where a line has to wait for answers, bytes of it that were not taken must be offered
  * again unchanged. The same bytes in any chunking give the same replies, but for those that came where the client had to wait (before the
- * banner, behind STARTTLS, in the middle of AUTH): these end the session. */
+ * banner, behind STARTTLS, in the middle of AUTH; with early_refused behind DATA, EHLO and the like): these end the session. */
 size_t smtp_in_feed(struct smtp_in *s, struct span bytes, mono_ms now);
 /* the peer closed its side; DISCARD/RESET/AUTH_CANCEL and CLOSE follow through next() */
 void smtp_in_eof(struct smtp_in *s);
@@ -132,7 +138,7 @@ bool smtp_in_is_esmtp(const struct smtp_in *s);
 bool smtp_in_is_tls(const struct smtp_in *s);
 struct span smtp_in_account(const struct smtp_in *s); /* signed-in account, empty: none */
 /* the refusals of the session as events for the log: returns the next one not yet taken, false when none. Spans valid until the next call. */
-struct smtp_event { enum cause_id cause; unsigned code; struct span command; struct span rcpt; };
+struct smtp_event { enum cause_id cause; unsigned code; bool closing; struct span command, rcpt, sender, detail, limit, retry, rule; };
 bool smtp_in_event(struct smtp_in *s, struct smtp_event *out);
 /* true when nothing is in hand: no transaction, no unanswered ask, no unsent output (for draining) */
 bool smtp_in_idle(const struct smtp_in *s);

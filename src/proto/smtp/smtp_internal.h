@@ -3,11 +3,12 @@
 #define MAILROOM_PROTO_SMTP_SMTP_INTERNAL_H
 
 #include "base/limits.h"
+#include "base/map.h"
 #include "proto/smtp/smtp_dots.h"
 #include "proto/smtp/smtp_in.h"
 
 enum {
-	SMTP_EVENTS_BYTES = 16 << 10,   /* refusals not yet taken by the owner; past it they are not recorded */
+	SMTP_EVENTS_BYTES = 32 << 10,   /* refusals not yet taken by the owner; past it they are not recorded */
 	SMTP_SCRATCH_BYTES = 128 << 10, /* recipients in question */
 	SMTP_SCRATCH_PAUSE_BYTES = 48 << 10,
 	SMTP_ENVELOPE_BYTES = 48 << 10, /* and for each recipient that may be taken: */
@@ -19,6 +20,9 @@ enum {
 	SMTP_CAUSES_KEPT = 8,           /* different causes counted among refused recipients */
 	SMTP_SENTENCE_BYTES = 200,
 	SMTP_SHOWN_BYTES = 320,         /* of an address in facts and events */
+	SMTP_RULE_BYTES = 64,           /* of the one whose rule decided */
+	SMTP_OWN_HOPS = 3,              /* times that a message may have been here before: aliases of other servers lead back now and then */
+	SMTP_WATCHED_MAX = 32,          /* recipients whose own Delivered-To proves a circle; more are a list, which has its own ways */
 };
 
 enum smtp_state {
@@ -46,7 +50,7 @@ struct smtp_slot {
 struct smtp_refusal {
 	enum cause_id cause;
 	enum cause_form form;
-	struct span who, sentence; /* in the envelope arena */
+	struct span who, sentence, rule; /* in the envelope arena */
 };
 
 /* what was refused in this transaction (allocated with the first) */
@@ -85,6 +89,7 @@ struct smtp_in {
 	bool auth_open, auth_final, auth_initial; /* the owner has a sign-in in hand; only the 235 is missing; the question came with AUTH itself */
 	bool data_refused;   /* DATA got a 503: unknown commands may be a message */
 	bool greeted;        /* the banner has left */
+	bool must_read;      /* the client has to read the reply before it goes on, and that has not left */
 	bool line_over, line_swallow, line_cr; /* line too long; behind a bare LF; last byte was CR */
 	bool due_auth_cancel, due_discard, due_reset, due_tls, due_close;
 	bool answered_untimed; /* an answer came after the last known time */
@@ -92,7 +97,7 @@ struct smtp_in {
 	bool finish_message; /* shutdown waits for the message that is coming in */
 	enum cause_id shutdown;
 	uint32_t next_id, wait_id;
-	uint32_t transactions, bad_commands, noops, auth_failures;
+	uint32_t transactions, bad_commands, noops, auth_failures, unauth_commands;
 	uint32_t rcpts_refused; /* for good, since the last accepted message */
 	uint32_t slots_open, rcpt_count, rcpt_size;
 	mono_ms now, since, session_since; /* latest known; last complete command; birth or last accepted message */
@@ -102,18 +107,25 @@ struct smtp_in {
 	struct arena envelope, scratch;
 	struct smtp_mail mail;
 	struct smtp_rcpt *rcpts;
+	struct map domains; /* hash of each different domain among these, where there is a limit; no memory while there are none */
 	struct smtp_slot *slots, **slots_end;
 	struct smtp_refusals *refusals;
 	struct smtp_message message;
 };
+
+#define SMTP_GO_AHEAD "354 Send the message, end with a line of a single dot\r\n"
 
 /* smtp_reply.c. `facts` may be NULL; the command is filled in. */
 void smtp_reply(struct smtp_in *s, const char *line); /* 2xx and 3xx only, with CRLF */
 void smtp_refuse(struct smtp_in *s, enum cause_id cause, enum cause_form form, const struct cause_facts *facts);
 void smtp_refuse_lines(struct smtp_in *s, enum cause_id cause, const struct cause_facts *facts, const struct span *middle, size_t count);
 void smtp_refuse_bad(struct smtp_in *s, enum cause_id cause, const struct cause_facts *facts); /* counts against bad_command_max */
+void smtp_refuse_verdict(struct smtp_in *s, enum cause_id cause, const struct cause_facts *facts); /* the owner's: one that is said with 421 closes */
 void smtp_close(struct smtp_in *s, enum cause_id cause, const struct cause_facts *facts);
 void smtp_end(struct smtp_in *s); /* nothing more comes in; CLOSE is due */
+/* the client must read the reply that was just written before it says more (RFC 2920 3.1) */
+void smtp_must_read(struct smtp_in *s);
+bool smtp_talks_early(struct smtp_in *s, struct span rest); /* it did not wait: the session ends */
 /* smtp_time.c */
 bool smtp_in_finishes(const struct smtp_in *s); /* shutting down, but the message that is coming in may end first */
 bool smtp_in_settle(struct smtp_in *s); /* nothing is in hand: the ends that waited for that (shutdown, end of input); true: it ended */
@@ -167,5 +179,10 @@ void smtp_accept_answered(struct smtp_in *s, const struct verdict *v);
 void smtp_refusals_mail(struct smtp_in *s, enum cause_id cause, const struct cause_facts *facts);
 void smtp_refusals_rcpt(struct smtp_in *s, enum cause_id cause, const struct cause_facts *facts);
 void smtp_refusals_explain(struct smtp_in *s, enum cause_id outer); /* the 503 that is a consequence */
+
+/* smtp_loop.c: has the message been here before? */
+void smtp_loop_watch(struct smtp_in *s); /* before the first byte of a message */
+/* CAUSE_NONE, mail-loop or too-many-hops; words for it in *facts, in `text` or the envelope arena */
+enum cause_id smtp_loop_judge(struct smtp_in *s, struct cause_facts *facts, char text[32]);
 
 #endif

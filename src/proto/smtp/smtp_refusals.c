@@ -29,6 +29,7 @@ static void smtp_refusals_fill(struct smtp_in *s, struct smtp_refusal *to, enum 
 	to->cause = smtp_refusals_shown(cause);
 	to->form = CAUSE_SMTP;
 	to->who = arena_copy(&s->envelope, span_head(who, SMTP_SHOWN_BYTES));
+	to->rule = facts->rule.len ? arena_copy(&s->envelope, span_head(facts->rule, SMTP_RULE_BYTES)) : SPAN_NONE;
 	to->sentence = arena_copy(&s->envelope, buf_span(&sentence));
 	buf_clear(&sentence);
 }
@@ -132,7 +133,12 @@ static void smtp_refusals_line(struct refusals_lines *l, const char *verb, const
 	buf_add(&l->text, r->who);
 	buf_printf(&l->text, ">: %u %s ", cause_code(r->cause, r->form), words->text ? words->enhanced : "");
 	buf_add(&l->text, r->sentence);
-	buf_printf(&l->text, " (%s)", cause_slug(r->cause));
+	buf_printf(&l->text, " (%s", cause_slug(r->cause));
+	if (r->rule.len) {
+		buf_add_str(&l->text, "; rule: ");
+		buf_add(&l->text, r->rule);
+	}
+	buf_add_str(&l->text, ")");
 	smtp_refusals_line_end(l);
 }
 
@@ -178,6 +184,7 @@ void smtp_refusals_explain(struct smtp_in *s, enum cause_id outer)
 	facts.detail = buf_span(&detail);
 	facts.because = buf_span(&because);
 	facts.rcpt = r->total ? r->kept[0].who : SPAN_NONE;
+	facts.rule = smtp_refusals_lead(r)->rule;
 	smtp_refuse_lines(s, outer, &facts, lines.at, lines.count);
 	buf_clear(&detail);
 	buf_clear(&because);

@@ -79,7 +79,7 @@ static void smtp_time_out(struct smtp_in *s)
 		smtp_close(s, CAUSE_SESSION_TOO_LONG, &facts);
 	} else {
 		facts.limit = smtp_write_count(text, smtp_time_allowed_ms(s) / 1000, "s");
-		smtp_close(s, CAUSE_TIMEOUT, &facts);
+		smtp_close(s, s->message.begun ? CAUSE_TIMEOUT_IN_MESSAGE : CAUSE_TIMEOUT, &facts);
 	}
 }
 

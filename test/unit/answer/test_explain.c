@@ -22,14 +22,14 @@ static const struct known known_lines[] = {
 	{"503 5.5.1 EHLO/HELO first. 4fb4d7f45d1cf-5d0", "seq-no-helo", NULL},
 	{"503 MAIL first", "seq-no-mail", NULL},
 	{"503 RCPT first", "rcpt-none-accepted", "auth-required"},
-	{"503 5.5.2 Need rcpt command", "rcpt-none-accepted", NULL},
+	{"503 5.5.2 Need rcpt command", "rcpt-none-accepted", "auth-required"},
 	{"503 5.5.1 Error: need MAIL command", "seq-no-mail", NULL},
 	{"503 5.5.1 Error: nested MAIL command", "seq-nested-mail", NULL},
 	{"503 5.5.2 Sender already specified", "seq-nested-mail", NULL},
 	{"503 5.5.1 Error: send HELO/EHLO first", "seq-no-helo", NULL},
 	{"503 AUTH command used when not advertised", "auth-not-advertised", NULL},
 	{"503 5.5.1 Error: already authenticated", "auth-twice", NULL},
-	{"503 Bad sequence of commands", "seq-not-allowed-now", NULL},
+	{"503 Bad sequence of commands", "seq-not-allowed-now", "rcpt-none-accepted"},
 	{"554 5.5.1 Error: no valid recipients", "rcpt-none-accepted", NULL},
 	/* sign-in */
 	{"530 5.7.0 Authentication required", "auth-required", NULL},
@@ -48,7 +48,7 @@ static const struct known known_lines[] = {
 	{"534-5.7.14 <https://accounts.google.com/signin/continue?sarp=1> Please log in via\n534-5.7.14 your web browser and then try again.", "auth-web-login", NULL},
 	{"454 4.7.0 Temporary authentication failure: Connection lost to authentication server", "auth-temporarily-unavailable", NULL},
 	{"454 4.7.0 Too many login attempts, please try again later.", "auth-rate-limited", NULL},
-	{"504 5.5.4 Unrecognized authentication type", "auth-mechanism-unknown", NULL},
+	{"504 5.5.4 Unrecognized authentication type", "auth-mechanism-unknown", "tls-required"},
 	{"501 5.5.2 Cannot Decode response", "auth-syntax", NULL},
 	{"538 5.7.11 Encryption required for requested authentication mechanism", "auth-cleartext-refused", NULL},
 	/* relay and sender */
@@ -57,7 +57,7 @@ static const struct known known_lines[] = {
 	{"550 5.7.1 Unable to relay", "relay-denied-unauth", NULL},
 	{"553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)", "relay-denied-unauth", NULL},
 	{"550 5.7.1 <a@example.org>... Relaying denied. Proper authentication required.", "relay-denied-unauth", NULL},
-	{"550-Please turn on SMTP Authentication in your mail client, or login to the\n550 IMAP/POP3 server before sending your message.", "auth-required", "pop-before-smtp"},
+	{"550-Please turn on SMTP Authentication in your mail client, or login to the\n550 IMAP/POP3 server before sending your message.", "pop-before-smtp", "auth-required"},
 	{"553 5.7.1 <a@example.org>: Sender address rejected: not owned by user bob", "sender-not-owned", NULL},
 	{"450 4.1.8 <a@nowhere.test>: Sender address rejected: Domain not found", "sender-domain-not-found", NULL},
 	/* recipients */
@@ -101,7 +101,7 @@ static const struct known known_lines[] = {
 	/* POP3 */
 	{"-ERR [AUTH] Authentication failed.", "auth-bad-credentials", NULL},
 	{"-ERR [IN-USE] maildrop already locked", "mailbox-locked", NULL},
-	{"-ERR [SYS/TEMP] Temporary internal failure", "auth-temporarily-unavailable", NULL},
+	{"-ERR [SYS/TEMP] Temporary internal failure", "server-temp-error", "auth-temporarily-unavailable"},
 	{"-ERR Plaintext authentication disallowed on non-secure (SSL/TLS) connections.", "auth-cleartext-refused", NULL},
 	{"-ERR There's no message 7.", "message-unknown", NULL},
 	{"-ERR no such message", "message-unknown", NULL},
@@ -211,6 +211,32 @@ static void test_own_replies(void **state)
 	}
 }
 
+/* a refusal that names whose rule it was is ours all the same */
+static void test_own_reply_with_rule(void **state)
+{
+	static const struct {
+		const char *text, *slug;
+		bool own;
+	} cases[] = {
+		{"550 5.1.1 There is no mailbox x@example.org here: check the address for a typing error (rcpt-unknown; rule: example.org; ref 8Q2K4M1T)", "rcpt-unknown", true},
+		{"550 5.1.1 There is no mailbox x@example.org here: check the address for a typing error (rcpt-unknown; rule: server)", "rcpt-unknown", true},
+		{"503 5.5.1 No recipient was accepted: x (rcpt-none-accepted: spam-content, rcpt-unknown; rule: server; ref 8Q2K)", "spam-content", true},
+		{"550 5.1.1 There is no mailbox x@example.org here: check the address for a typing error (rcpt-unknown; rule: a; rule: b; ref 8Q2K)", "rcpt-unknown", false},
+		{"550 5.1.1 There is no mailbox x@example.org here: check the address for a typing error (rcpt-unknown; because: a; ref 8Q2K)", "rcpt-unknown", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct explanation e;
+
+		explain_text(span_str(cases[i].text), &e);
+		if (e.own != cases[i].own || !e.count || strcmp(cause_slug(e.found[0].cause), cases[i].slug) != 0)
+			show(cases[i].text, &e);
+		assert_int_equal(e.own, cases[i].own);
+		assert_string_equal(cause_slug(e.found[0].cause), cases[i].slug);
+	}
+}
+
 /* another server may quote our names to mislead */
 static void test_quoted_slugs(void **state)
 {
@@ -281,7 +307,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_known_lines),
 		cmocka_unit_test(test_codes_and_slugs),
-		cmocka_unit_test(test_own_replies),
+		cmocka_unit_test(test_own_replies), cmocka_unit_test(test_own_reply_with_rule),
 		cmocka_unit_test(test_quoted_slugs),
 		cmocka_unit_test(test_earlier_refusal),
 		cmocka_unit_test(test_hostile_input),

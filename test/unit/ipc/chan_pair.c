@@ -29,7 +29,7 @@ static enum rc on_frame(void *owner, struct chan *c, enum msg_type type, const u
 	if (s->expect) {
 		union msg_any got = *msg;
 
-		if (type == MSG_LISTEN || type == MSG_PEER || type == MSG_SPOOL_LENT) /* another number for the same file */
+		if (msg_fd_count(type)) /* another number for the same file */
 			*(int *)((uint8_t *)&got + msg_infos[type].layout.fields[msg_infos[type].layout.field_count - 1].offset) = STDIN_FILENO;
 		s->same += frame_same(type, s->expect, &got);
 	}

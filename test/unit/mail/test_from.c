@@ -106,6 +106,51 @@ static void test_mailboxes(void **state)
 	}
 }
 
+/* NULL: unchanged */
+static const struct {
+	const char *value, *replaced;
+	bool plain;
+} replaced[] = {
+	{"bob@example.org", "me@d", true},
+	{"Bob <bob@example.org>", "Bob <me@d>", true},
+	{"\"Bob, the <one>\" <bob@example.org>", "\"Bob, the <one>\" <me@d>", true},
+	{"bob@example.org (Bob (x@y))", "me@d (Bob (x@y))", true},
+	{"\"a \\\" b\"@c", "me@d", true},
+	{"=?utf-8?q?B=C3=B6b?= <bob@example.org>", "=?utf-8?q?B=C3=B6b?= <me@d>", true},
+	{"B\xc3\xb6" "b <bob@example.org>", "B\xc3\xb6" "b <me@d>", true},
+	{"a@b, Cee\r\n <c@d>", "me@d, Cee\r\n <me@d>", true},
+	{"Team: a@b, c;", "Team: me@d, me@d;", true},
+	{"<@a,@b:bob@c>", "<@a,@b:me@d>", true},
+	{"bob@[192.0.2.1]", "me@d", true},
+	{"undisclosed:;", NULL, true},
+	{"", NULL, true},
+	{"a@b c@d", NULL, true},
+	{"\"boss@corp\" <eve@b>", "\"boss@corp\" <me@d>", true}, /* a name may look like anything; programs show it as one */
+	{"joe@x <joe@y>", "joe@x <me@d>", false},
+	{"joe@y <JOE@y>", "joe@y <me@d>", true},
+	{"the boss@corp <eve@b>", "the boss@corp <me@d>", false},
+	{"me@d, boss@corp <eve@b>", "me@d, boss@corp <me@d>", false},
+	{"@corp <eve@b>", "@corp <me@d>", false},
+};
+
+static void test_replace(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(replaced) / sizeof(replaced[0]); i++) {
+		const char *want = replaced[i].replaced ? replaced[i].replaced : replaced[i].value;
+		struct buf out;
+		unsigned n;
+
+		buf_init(&out, 1024);
+		n = header_replace_mailboxes(&out, span_str(replaced[i].value), SPAN_LIT("me@d"));
+		test_span_eq(buf_span(&out), span_str(want), replaced[i].value);
+		assert_int_equal(n > 0, replaced[i].replaced != NULL);
+		if (header_mailboxes_are_plain(span_str(replaced[i].value)) != replaced[i].plain)
+			fail_msg("%s: plain is not %d", replaced[i].value, replaced[i].plain);
+		buf_clear(&out);
+	}
+}
+
 static void test_quoted(void **state)
 {
 	struct span box;
@@ -156,6 +201,7 @@ static void test_hostile(void **state)
 		value.len = BYTES;
 		(void)header_complete_from(&out, buf_span(&value), SPAN_LIT("d"));
 		(void)header_mailboxes(buf_span(&value), &mem, NULL, 0);
+		(void)header_mailboxes_are_plain(buf_span(&value));
 		assert_false(out.overflow);
 		buf_clear(&out);
 		buf_clear(&value);
@@ -166,7 +212,7 @@ static void test_hostile(void **state)
 int test_from(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_complete), cmocka_unit_test(test_mailboxes), cmocka_unit_test(test_quoted),
+		cmocka_unit_test(test_complete), cmocka_unit_test(test_mailboxes), cmocka_unit_test(test_replace), cmocka_unit_test(test_quoted),
 		cmocka_unit_test(test_more_than_max), cmocka_unit_test(test_hostile),
 	};
 

@@ -20,6 +20,7 @@ static void check_same(const struct header_facts *a, const struct header_facts *
 	assert_int_equal(a->from_at, b->from_at);
 	assert_int_equal(a->from_bytes, b->from_bytes);
 	assert_int_equal(a->delivered_to_us, b->delivered_to_us);
+	assert_int_equal(a->received_by_us, b->received_by_us);
 	assert_int_equal(a->has_8bit, b->has_8bit);
 }
 
@@ -31,6 +32,7 @@ static const struct header_facts *scan_step(struct arena *mem, struct span text,
 
 	assert_non_null(s);
 	header_scan_watch(s, ours, 2);
+	header_scan_host(s, SPAN_LIT("mx.example.org"));
 	for (size_t at = 0; at < text.len; at += step)
 		header_scan_feed(s, span_head(span_from(text, at), step));
 	return header_scan_end(s);
@@ -45,6 +47,7 @@ static void check_splits(struct span text, const struct header_facts *whole)
 		arena_init(&mem, 16384);
 		s = header_scan_new(&mem);
 		header_scan_watch(s, ours, 2);
+		header_scan_host(s, SPAN_LIT("mx.example.org"));
 		header_scan_feed(s, span_head(text, at));
 		header_scan_feed(s, SPAN_NONE);
 		header_scan_feed(s, span_from(text, at));
@@ -181,6 +184,33 @@ static void test_so_far(void **state)
 	assert_true(header_scan_facts(s)->ended);
 	assert_int_equal(header_scan_facts(s)->date_count, 1);
 	arena_clear(&mem);
+}
+
+/* who wrote a Received field stands behind "by", and nowhere else */
+static void test_received_by_us(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned ours;
+	} cases[] = {{"Received: from a.example by mx.example.org; Fri\r\n\r\n", 1}, {"Received: from a.example (a [192.0.2.1])\r\n\tBY MX.Example.Org (mailroom)\r\n with ESMTP\r\n\r\n", 1},
+		{"Received: by mx.example.org\r\nReceived:by\r\n mx.example.org(x)\r\nReceived: from b by c\r\n\r\n", 2},
+		{"Received: from mx.example.org by b.example\r\n\r\n", 0}, {"Received: from a (by mx.example.org) by b.example\r\n\r\n", 0},
+		{"Received: from a (x \\) (y) by mx.example.org) by b.example\r\n\r\n", 0}, {"Received: from a; by mx.example.org\r\n\r\n", 0},
+		{"Received: from a by mx.example.org.example\r\n\r\n", 0}, {"Received: from a by xmx.example.org\r\n\r\n", 0}, {"Received: by\r\n\r\n", 0},
+		{"Received: (\r\n\r\n", 0}, {"Received: (\\\r\n\r\n", 0}, {"Received:\r\n\r\n", 0}, {"X-Received: by mx.example.org\r\n\r\n", 0}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct header_facts *f;
+		struct arena mem;
+
+		arena_init(&mem, 16384);
+		f = scan_step(&mem, span_str(cases[i].text), 1 << 20);
+		if (f->received_by_us != cases[i].ours)
+			fail_msg("%s: %u", cases[i].text, f->received_by_us);
+		check_splits(span_str(cases[i].text), f);
+		arena_clear(&mem);
+	}
 }
 
 static void test_delivered_to(void **state)
@@ -398,7 +428,7 @@ int test_header(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_whole_message), cmocka_unit_test(test_edges), cmocka_unit_test(test_so_far),
-		cmocka_unit_test(test_delivered_to), cmocka_unit_test(test_block_limit), cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_delivered_to), cmocka_unit_test(test_received_by_us), cmocka_unit_test(test_block_limit), cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_long_from), cmocka_unit_test(test_full_arena), cmocka_unit_test(test_random_splits),
 		cmocka_unit_test(test_dates),
 	};

@@ -12,6 +12,12 @@
 int test_address(void);
 int test_header(void);
 int test_from(void);
+int test_mime(void);
+int test_mime_value(void);
+int test_mime_reader(void);
+int test_words(void);
+int test_attach(void);
+int test_field(void);
 
 /* fails the test that runs, showing both */
 void test_span_eq(struct span got, struct span want, const char *what);

@@ -13,6 +13,10 @@ static int setup(void **state)
 	cred_stub_add("o'hara&sons@example.org", "o", false, true);
 	cred_stub_add("x+y.z@example.org", "x", false, true);
 	cred_stub_add("list+tag@mail.example.org", "l", false, true);
+	cred_stub_add("john doe@example.org", "j", false, true);
+	cred_stub_add("a@b@example.org", "q", false, true);
+	cred_stub_add("j\xc3\xb6rg@example.net", "u", false, true);
+	cred_stub_add("o'brien@example.net", "o", false, true);
 	return 0;
 }
 
@@ -39,6 +43,15 @@ static void test_find(void **state)
 		{"ann+detail@example.org", "", "ann+detail@example.org", NULL},
 		{"ann+", "", "ann+", NULL}, {"+example.org", "", "+example.org", NULL}, {"ann+.org", "", "ann+.org", NULL},
 		{"ann+example..org", "", "ann+example..org", NULL}, {"ann+localhost", "", "ann+localhost", NULL},
+		/* a quoted local part is kept as its bytes */
+		{"\"John Doe\"@example.org", "", "john doe@example.org", "john doe@example.org"},
+		{"john doe@example.org", "", "john doe@example.org", "john doe@example.org"},
+		{"\"john\\ doe\"@Example.org", "", "john doe@example.org", "john doe@example.org"}, {"\"a@b\"@example.org", "", "a@b@example.org", "a@b@example.org"},
+		{"\"ann\"@example.org", "", "ann@example.org", "ann@example.org"}, {"\"ann@example.org\"", "", "\"ann@example.org\"", NULL},
+		{"\"o'brien\"@example.net", "", "o'brien@example.net", "o'brien@example.net"}, {"o'brien+example.net", "", "o'brien@example.net", "o'brien@example.net"},
+		{"O'Brien", "", "o'brien", "o'brien@example.net"}, {"j\xc3\xb6rg", "example.net", "j\xc3\xb6rg@example.net", "j\xc3\xb6rg@example.net"},
+		{"\"j\xc3\xb6rg\"@example.net", "", "j\xc3\xb6rg@example.net", "j\xc3\xb6rg@example.net"},
+		{"\"", "", "\"", NULL}, {"\"@", "", "\"@", NULL}, {"\"ann@example.org", "", "\"ann@example.org", NULL},
 		{"nobody", "", "nobody", NULL}, {"@", "", "@", NULL}, {"@example.org", "", "@example.org", NULL},
 		{"' OR 1=1 --", "", "' or 1=1 --", NULL}, {"j\xc3\xb6rg@example.org", "", "j\xc3\xb6rg@example.org", NULL},
 	};

@@ -57,6 +57,10 @@ static int setup(void **state)
 	cred_stub_add("old@example.org", "crypt only", false, true);
 	cred_stub_add("off@example.org", "gone", true, false);
 	cred_stub_add("nohash@example.org", NULL, false, true);
+	cred_stub_add("held@example.org", "tea", true, true);
+	cred_stub_demand("held@example.org", CRED_DEMAND_WEB_SIGN_IN);
+	cred_stub_add("apps@example.org", "tea", true, true);
+	cred_stub_demand("apps@example.org", CRED_DEMAND_APP_PASSWORD);
 	door.allowed = true;
 	door.checks = 0;
 	make_lib("SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN");
@@ -195,7 +199,7 @@ static void test_plus(void **state)
 	assert_int_equal(run("SCRAM-SHA-256-PLUS", &unique, true, "0123456789abcdef0123456789abcdef", "").cause, CAUSE_AUTH_CHANNEL_BINDING);
 	assert_int_equal(run("SCRAM-SHA-256-PLUS", &unique, true, "", "").cause, CAUSE_AUTH_CHANNEL_BINDING);
 	unique.password = "wrong";
-	assert_int_equal(run("SCRAM-SHA-256-PLUS", &unique, true, "", "finished-msg").cause, CAUSE_AUTH_BAD_CREDENTIALS);
+	assert_int_equal(run("SCRAM-SHA-256-PLUS", &unique, true, "", "finished-msg").cause, CAUSE_AUTH_WRONG_PASSWORD);
 }
 
 /* first messages and the flag in them */
@@ -241,20 +245,26 @@ static void test_binding_flags(void **state)
 static void test_wrong(void **state)
 {
 	static const struct { const char *mechanism, *name, *password; enum cause_id cause; unsigned checks; } cases[] = {
-		{"PLAIN", "ann@example.org", "Tea & cake", CAUSE_AUTH_BAD_CREDENTIALS, 1},
-		{"PLAIN", "nobody@example.org", "tea & cake", CAUSE_AUTH_BAD_CREDENTIALS, 1}, /* the same work as for a wrong password */
-		{"PLAIN", "nohash@example.org", "x", CAUSE_AUTH_BAD_CREDENTIALS, 1},
-		{"PLAIN", "off@example.org", "wrong", CAUSE_AUTH_BAD_CREDENTIALS, 1},
+		{"PLAIN", "ann@example.org", "Tea & cake", CAUSE_AUTH_WRONG_PASSWORD, 1},
+		{"PLAIN", "nobody@example.org", "tea & cake", CAUSE_AUTH_USER_UNKNOWN, 1}, /* the same work as for a wrong password */
+		{"PLAIN", "nohash@example.org", "x", CAUSE_AUTH_WRONG_PASSWORD, 1},
+		{"PLAIN", "off@example.org", "wrong", CAUSE_AUTH_WRONG_PASSWORD, 1},
 		{"PLAIN", "off@example.org", "gone", CAUSE_AUTH_ACCOUNT_DISABLED, 1},
-		{"LOGIN", "ann@example.org", "tea", CAUSE_AUTH_BAD_CREDENTIALS, 1},
-		{"LOGIN", "nobody", "tea", CAUSE_AUTH_BAD_CREDENTIALS, 1},
+		{"LOGIN", "ann@example.org", "tea", CAUSE_AUTH_WRONG_PASSWORD, 1},
+		{"LOGIN", "nobody", "tea", CAUSE_AUTH_USER_UNKNOWN, 1},
 		{"LOGIN", "off", "gone", CAUSE_AUTH_ACCOUNT_DISABLED, 1},
-		{"SCRAM-SHA-256", "ann@example.org", "tea", CAUSE_AUTH_BAD_CREDENTIALS, 0},
-		{"SCRAM-SHA-256", "nobody@example.org", "tea & cake", CAUSE_AUTH_BAD_CREDENTIALS, 0},
+		{"SCRAM-SHA-256", "ann@example.org", "tea", CAUSE_AUTH_WRONG_PASSWORD, 0},
+		{"SCRAM-SHA-256", "nobody@example.org", "tea & cake", CAUSE_AUTH_USER_UNKNOWN, 0},
 		{"SCRAM-SHA-256", "old@example.org", "crypt only", CAUSE_AUTH_BAD_CREDENTIALS, 0}, /* no verifier yet */
 		{"SCRAM-SHA-256", "nohash@example.org", "x", CAUSE_AUTH_BAD_CREDENTIALS, 0},
 		{"SCRAM-SHA-256", "off@example.org", "gone", CAUSE_AUTH_ACCOUNT_DISABLED, 0},
-		{"SCRAM-SHA-256", "off@example.org", "wrong", CAUSE_AUTH_BAD_CREDENTIALS, 0},
+		{"SCRAM-SHA-256", "off@example.org", "wrong", CAUSE_AUTH_WRONG_PASSWORD, 0},
+		{"PLAIN", "a\tb", "x", CAUSE_AUTH_LOGIN_FORM, 0},
+		/* the right password, and more is wanted: said to who knows it */
+		{"PLAIN", "held@example.org", "tea", CAUSE_AUTH_WEB_LOGIN, 1}, {"LOGIN", "held", "tea", CAUSE_AUTH_WEB_LOGIN, 1},
+		{"SCRAM-SHA-256", "held@example.org", "tea", CAUSE_AUTH_WEB_LOGIN, 0}, {"PLAIN", "held@example.org", "te", CAUSE_AUTH_WRONG_PASSWORD, 1},
+		{"PLAIN", "apps@example.org", "tea", CAUSE_AUTH_APP_PASSWORD, 1}, {"SCRAM-SHA-256", "apps@example.org", "tea", CAUSE_AUTH_APP_PASSWORD, 0},
+		{"PLAIN", "apps@example.org", "te", CAUSE_AUTH_WRONG_PASSWORD, 1}, {"SCRAM-SHA-256", "apps@example.org", "te", CAUSE_AUTH_WRONG_PASSWORD, 0},
 	};
 
 	(void)state;
@@ -266,7 +276,7 @@ static void test_wrong(void **state)
 		o = run(cases[i].mechanism, &c, strcmp(cases[i].mechanism, "LOGIN") != 0, "", "");
 		if (o.cause != cases[i].cause || door.checks != cases[i].checks)
 			fail_msg("%s %s: cause %d, %u checks", cases[i].mechanism, cases[i].name, (int)o.cause, door.checks);
-		assert_int_equal(o.guess, cases[i].cause == CAUSE_AUTH_BAD_CREDENTIALS);
+		assert_int_equal(o.guess, cases[i].cause == CAUSE_AUTH_BAD_CREDENTIALS || cause_get(cases[i].cause)->shown_as == CAUSE_AUTH_BAD_CREDENTIALS);
 	}
 }
 
@@ -349,6 +359,41 @@ static void test_fake_salt(void **state)
 	buf_clear(&out);
 }
 
+/* local parts that are not letters: in every mechanism, quoted where the grammar of addresses wants it, bare, and with + for the @ */
+static void test_names(void **state)
+{
+	static const struct { const char *account, *quoted; } names[] = {
+		{"o'brien@example.org", NULL}, {"a+b@example.org", NULL}, {"a&b@example.org", NULL}, {"a=b@example.org", NULL}, {"j\xc3\xb6rg@example.org", NULL},
+		{"\xe7\x94\xb0\xe4\xb8\xad@example.org", NULL}, {"john doe@example.org", "\"john doe\"@example.org"}, {"a,b@example.org", "\"a,b\"@example.org"},
+		{"a@b@example.org", "\"a@b\"@example.org"}, {"q\"q@example.org", "\"q\\\"q\"@example.org"}, {"b\\s@example.org", "\"b\\\\s\"@example.org"},
+		{"!#$%&'*-/?^_`{|}~@example.org", NULL},
+	};
+	static const char *const mechanisms[] = {"PLAIN", "LOGIN", "SCRAM-SHA-256"};
+
+	(void)state;
+	cred_stub_reset();
+	for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++)
+		cred_stub_add(names[n].account, "it's \"100%\" <&>", true, true);
+	for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++) {
+		char bare[64], plus[80];
+		size_t local = (size_t)(strrchr(names[n].account, '@') - names[n].account);
+
+		(void)snprintf(bare, sizeof(bare), "%.*s", (int)local, names[n].account);
+		(void)snprintf(plus, sizeof(plus), "%s+example.org", bare);
+		for (size_t i = 0; i < 4 * 3; i++) {
+			const char *forms[] = {names[n].account, names[n].quoted ? names[n].quoted : names[n].account, strchr(bare, '@') ? names[n].account : bare,
+				strchr(bare, '@') ? names[n].account : plus};
+			struct client c = {.authid = forms[i / 3], .password = "it's \"100%\" <&>"};
+			struct outcome o = run(mechanisms[i % 3], &c, true, "", "");
+
+			if (o.state != AUTH_SASL_OK || o.account != (int64_t)n + 1)
+				fail_msg("%s as %s: account %d, cause %s", mechanisms[i % 3], c.authid, (int)o.account, cause_slug(o.cause));
+			c.password = "it's";
+			assert_int_equal(run(mechanisms[i % 3], &c, true, "", "").cause, CAUSE_AUTH_WRONG_PASSWORD);
+		}
+	}
+}
+
 static void test_garbage(void **state)
 {
 	/* each row: responses, the last of which must fail */
@@ -357,9 +402,9 @@ static void test_garbage(void **state)
 		{"PLAIN", {SPAN_LIT("ann")}, 1, CAUSE_AUTH_SYNTAX},
 		{"PLAIN", {SPAN_LIT("\0ann")}, 1, CAUSE_AUTH_SYNTAX},
 		{"PLAIN", {SPAN_LIT("\0ann\0tea\0cake")}, 1, CAUSE_AUTH_SYNTAX},
-		{"PLAIN", {SPAN_LIT("\0ann\0")}, 1, CAUSE_AUTH_BAD_CREDENTIALS},
-		{"PLAIN", {SPAN_LIT("\0a\x01nn\0tea & cake")}, 1, CAUSE_AUTH_BAD_CREDENTIALS},
-		{"PLAIN", {SPAN_LIT("\0\xff\xfe\0tea & cake")}, 1, CAUSE_AUTH_BAD_CREDENTIALS},
+		{"PLAIN", {SPAN_LIT("\0ann\0")}, 1, CAUSE_AUTH_WRONG_PASSWORD},
+		{"PLAIN", {SPAN_LIT("\0a\x01nn\0tea & cake")}, 1, CAUSE_AUTH_LOGIN_FORM},
+		{"PLAIN", {SPAN_LIT("\0\xff\xfe\0tea & cake")}, 1, CAUSE_AUTH_LOGIN_FORM},
 		{"LOGIN", {SPAN_LIT("")}, 1, CAUSE_AUTH_SYNTAX},
 		{"LOGIN", {SPAN_LIT("an\0n")}, 1, CAUSE_AUTH_SYNTAX},
 		{"LOGIN", {SPAN_LIT("ann"), SPAN_LIT("")}, 2, CAUSE_AUTH_SYNTAX},
@@ -374,7 +419,7 @@ static void test_garbage(void **state)
 		{"SCRAM-SHA-256", {SPAN_LIT("n,,n=ann,r=abcdefgh"), SPAN_LIT("")}, 2, CAUSE_AUTH_SYNTAX},
 		{"SCRAM-SHA-256", {SPAN_LIT("n,,n=ann,r=abcdefgh"), SPAN_LIT("c=biws")}, 2, CAUSE_AUTH_SYNTAX},
 		{"SCRAM-SHA-256", {SPAN_LIT("n,,n=ann,r=abcdefgh"), SPAN_LIT("c=!!!!,r=abcdefgh,p=AAAA")}, 2, CAUSE_AUTH_SYNTAX},
-		{"SCRAM-SHA-256", {SPAN_LIT("n,,n=ann,r=abcdefgh"), SPAN_LIT("c=biws,r=abcdefgh,p=AAAA")}, 2, CAUSE_AUTH_BAD_CREDENTIALS},
+		{"SCRAM-SHA-256", {SPAN_LIT("n,,n=ann,r=abcdefgh"), SPAN_LIT("c=biws,r=abcdefgh,p=AAAA")}, 2, CAUSE_AUTH_WRONG_PASSWORD},
 		{"SCRAM-SHA-256", {SPAN_LIT("n,,n=ann,r=abcdefgh"), SPAN_LIT("c=eSws,r=abcdefgh,p=AAAA")}, 2, CAUSE_AUTH_CHANNEL_BINDING},
 	};
 	struct buf out;
@@ -443,14 +488,14 @@ static void test_limits(void **state)
 	/* a password over its limit is just wrong, and costs what a wrong one costs */
 	s = begin("PLAIN", true, "", "");
 	assert_int_equal(auth_sasl_step(s, true, span_of(big, LIMIT_SASL_BYTES), &out), AUTH_SASL_FAILED);
-	assert_int_equal(auth_sasl_cause(s), CAUSE_AUTH_BAD_CREDENTIALS);
+	assert_int_equal(auth_sasl_cause(s), CAUSE_AUTH_WRONG_PASSWORD);
 	assert_int_equal(door.checks, 1);
 	auth_sasl_free(&s);
 	/* a login name over its limit */
 	s = begin("LOGIN", true, "", "");
 	assert_int_equal(auth_sasl_step(s, true, span_of(big + 10, 4000), &out), AUTH_SASL_CHALLENGE);
 	assert_int_equal(auth_sasl_step(s, true, SPAN_LIT("x"), &out), AUTH_SASL_FAILED);
-	assert_int_equal(auth_sasl_cause(s), CAUSE_AUTH_BAD_CREDENTIALS);
+	assert_int_equal(auth_sasl_cause(s), CAUSE_AUTH_LOGIN_FORM);
 	assert_true(auth_sasl_name(s).len <= LIMIT_LOGIN_BYTES);
 	auth_sasl_free(&s);
 	buf_clear(&out);
@@ -519,6 +564,7 @@ int test_auth_sasl(void)
 		cmocka_unit_test_setup_teardown(test_binding_flags, setup, teardown), cmocka_unit_test_setup_teardown(test_wrong, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_authzid, setup, teardown), cmocka_unit_test_setup_teardown(test_throttled, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_database_gone, setup, teardown), cmocka_unit_test_setup_teardown(test_fake_salt, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage, setup, teardown), cmocka_unit_test_setup_teardown(test_truncated, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limits, setup, teardown), cmocka_unit_test_setup_teardown(test_mechanisms, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_login_prompts, setup, teardown),

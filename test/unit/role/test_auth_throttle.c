@@ -156,6 +156,70 @@ static void test_off(void **state)
 	auth_throttle_free(&t);
 }
 
+/* what a restart of the program, or of the machine, leaves */
+static void test_kept(void **state)
+{
+	static const uint8_t secret[16] = {1};
+	struct auth_throttle *t = make(100, 3, 64), *u = make(100, 3, 64), *w = make(100, 3, 64);
+	struct auth_throttle_row row, rows[8];
+	uint64_t retry;
+	size_t n = 0;
+
+	(void)state;
+	auth_throttle_secret(t, secret);
+	auth_throttle_secret(u, secret);
+	auth_throttle_secret(w, secret);
+	auth_throttle_succeeded(t, 1, s("192.0.2.1"), s("ann@example.org"), 1000);
+	fail_times(t, "198.51.100.7", "ann@example.org", 1000, 3);
+	fail_times(t, "192.0.2.1", "ann@example.org", 1000, 2); /* her own: not kept, as the worker's number means nothing later */
+	while (auth_throttle_take_changed(t, 2000, &row))
+		rows[n++] = row;
+	assert_int_equal(n, 3);
+	assert_false(auth_throttle_take_changed(t, 2000, &row));
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(rows[i].ago_ms, 1000);
+		auth_throttle_load(u, &rows[i], 5); /* the clock began anew */
+		rows[i].ago_ms = WINDOW_MS;
+		auth_throttle_load(w, &rows[i], 5);
+	}
+	assert_false(may(u, "203.0.113.5", "ann@example.org", 5));
+	assert_true(may(u, "203.0.113.5", "ann@example.org", 5 + WINDOW_MS / 3 - 1000));
+	assert_true(may(u, "192.0.2.1", "ann@example.org", 5));
+	assert_true(auth_throttle_knows(u, s("192.0.2.1"), s("ann@example.org")));
+	auth_throttle_load(u, &rows[0], 5); /* there already: stays as it is */
+	assert_false(may(u, "203.0.113.5", "ann@example.org", 5));
+	assert_true(may(w, "203.0.113.5", "ann@example.org", 5)); /* too long ago */
+	/* the same key elsewhere, and what it stands for */
+	rows[0] = (struct auth_throttle_row){.key = auth_throttle_key(secret, SPAN_NONE, s("Ann@example.org")), .spent = 3000};
+	assert_int_equal(auth_throttle_row_open(&rows[0], 3, WINDOW_MS, &retry), 3);
+	assert_int_equal(retry, WINDOW_MS / 3 + 1);
+	auth_throttle_forget(u, rows[0].key);
+	assert_true(may(u, "203.0.113.5", "ann@example.org", 5));
+	assert_true(auth_throttle_key(secret, s("198.51.100.7"), SPAN_NONE) != rows[0].key);
+	auth_throttle_free(&t);
+	auth_throttle_free(&u);
+	auth_throttle_free(&w);
+}
+
+/* a flood changes more than there is room for: each bucket is told once */
+static void test_changes_in_bounds(void **state)
+{
+	struct auth_throttle *t = make(10, 10, 64);
+	struct auth_throttle_row row;
+	char name[32];
+	size_t n = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 10000; i++) {
+		(void)snprintf(name, sizeof(name), "u%u@example.org", i);
+		(void)auth_throttle_failed(t, 1, s("192.0.2.1"), s(name), i);
+	}
+	while (auth_throttle_take_changed(t, 10000, &row))
+		n++;
+	assert_in_range(n, 1, 64);
+	auth_throttle_free(&t);
+}
+
 static void test_cache(void **state)
 {
 	struct auth_cache *c = auth_cache_new(64, 300);
@@ -201,6 +265,7 @@ int test_auth_throttle(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_peer), cmocka_unit_test(test_account), cmocka_unit_test(test_address),
 		cmocka_unit_test(test_owner_is_not_locked_out), cmocka_unit_test(test_flood), cmocka_unit_test(test_off),
+		cmocka_unit_test(test_kept), cmocka_unit_test(test_changes_in_bounds),
 	};
 
 	return cmocka_run_group_tests_name("auth_throttle", tests, NULL, NULL);

@@ -13,6 +13,7 @@
 
 int test_auth_throttle(void);
 int test_auth_login(void);
+int test_auth_form(void);
 int test_auth_cache(void);
 int test_auth_sasl(void);
 int test_role_auth(void);
@@ -22,8 +23,13 @@ int test_tls_server(void);
 void cred_stub_reset(void);
 void cred_stub_add(const char *address, const char *password, bool scram, bool enabled);
 void cred_stub_change(const char *address, const char *password); /* as another process would */
+void cred_stub_demand(const char *address, enum cred_demand demand);
+void cred_stub_app(const char *address, const char *name, const char *password); /* NULL, NULL: taken back, as another process would */
+void cred_stub_old(const char *address, const char *password, int64_t ended_ms); /* the one before */
 void cred_stub_broken(bool on);      /* every look-up fails with RC_IO */
 unsigned cred_stub_hashes(void);     /* cred_check_password calls so far */
+unsigned cred_stub_old_hashes(void); /* cred_check_old calls so far */
+unsigned cred_stub_uses(void);       /* times of use written down */
 bool cred_stub_has_scram(const char *address);
 
 #endif

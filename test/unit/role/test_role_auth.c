@@ -133,6 +133,8 @@ static struct chan *join(enum role_id peer, uint32_t worker)
 	return chan_new(t.role.loop, pair[1], peer, ROLE_AUTH, 0, &ops, NULL);
 }
 
+static bool lax; /* no limits on failures */
+
 static int setup(void **state)
 {
 	struct err err = {""};
@@ -144,7 +146,7 @@ static int setup(void **state)
 	cred_stub_add("old@example.org", "crypt only", false, true);
 	cred_stub_add("off@example.org", "gone", true, false);
 	t.conf = (struct conf){.home = "/nowhere", .default_domain = "example.org", .mechanisms = "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN",
-		.auth_failure_delay_ms = DELAY_MS, .auth_failures_per_address = 5, .auth_failures_per_account = 3, .auth_failure_window_ms = 600000};
+		.auth_failure_delay_ms = DELAY_MS, .auth_failures_per_address = lax ? 0 : 5, .auth_failures_per_account = lax ? 0 : 3, .auth_failure_window_ms = 600000};
 	(void)snprintf(t.dir, sizeof(t.dir), "/tmp/test-role-auth-XXXXXX");
 	assert_non_null(mkdtemp(t.dir));
 	t.role = (struct role){.ops = &role_auth_ops, .id = ROLE_AUTH, .loop = loop_new(), .conf = &t.conf, .dir = t.dir};
@@ -157,6 +159,16 @@ static int setup(void **state)
 	t.store = join(ROLE_STORE, 0);
 	t.grant = true;
 	return 0;
+}
+
+static int setup_lax(void **state)
+{
+	int status;
+
+	lax = true;
+	status = setup(state);
+	lax = false;
+	return status;
 }
 
 static int teardown(void **state)
@@ -272,6 +284,137 @@ static void test_fail_and_delay(void **state)
 	assert_true(clock_mono_ms() - before < DELAY_MS);
 }
 
+/* ---- what the log says */
+
+static FILE *log_file;
+
+static void log_start(void)
+{
+	log_file = tmpfile();
+	assert_non_null(log_file);
+	log_open(fileno(log_file), "auth/1", LOG_LEVEL_INFO);
+}
+
+/* the log so far, without earlier calls; the role has the time to find the truth out */
+static const char *log_said(void)
+{
+	static char text[65536];
+	size_t n;
+
+	t.wanted = SIZE_MAX;
+	(void)wait_for(1000, 50);
+	log_flush();
+	rewind(log_file);
+	n = fread(text, 1, sizeof(text) - 1, log_file);
+	text[n] = '\0';
+	rewind(log_file);
+	assert_int_equal(ftruncate(fileno(log_file), 0), 0);
+	assert_int_equal(lseek(fileno(log_file), 0, SEEK_SET), 0);
+	return text;
+}
+
+static void log_stop(void)
+{
+	log_flush();
+	log_open(-1, "auth/1", LOG_LEVEL_ERROR);
+	(void)fclose(log_file);
+}
+
+static void said(const char *words)
+{
+	const char *text = log_said();
+
+	if (!strstr(text, words))
+		fail_msg("the log does not say %s but: %s", words, text);
+}
+
+/* one visible cause; the true one in the log, with what an administrator wants to know; the same number of hashes for each */
+static void test_truth(void **state)
+{
+	static const struct { const char *name, *password, *log; } cases[] = {
+		{"ann", "tea", "account=ann@example.org login=ann mechanism=PLAIN peer=192.0.2.1 tls=yes service=smtp session="},
+		{"ann", "tea", "cause=auth-wrong-password"},
+		{"ann", "coffee", "cause=auth-password-old note=\"the password until 48 h ago; one of several devices may still have it\""},
+		{"nobody@example.org", "coffee", "cause=auth-user-unknown note=\"no account has this address\""},
+		{"ann@example.net", "tea & cake", "cause=auth-domain-unknown note=\"no account has an address in example.net; there is ann@example.org\""},
+		{"ann%example.org", "tea & cake", "cause=auth-login-form note=\"the form would be ann@example.org\""},
+		{"old", "long ago", "cause=auth-wrong-password ms="}, /* more than 30 days */
+		{"a\tb", "x", "cause=auth-login-form note=\"not a login name\""},
+		{"off", "wrong", "cause=auth-wrong-password"},
+	};
+
+	(void)state;
+	cred_stub_old("ann@example.org", "coffee", clock_wall_ms() - 48 * 3600000LL - 1000);
+	cred_stub_old("old@example.org", "long ago", clock_wall_ms() - CRED_OLD_MS - 1000);
+	log_start();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		unsigned hashes = cred_stub_hashes(), old_hashes = cred_stub_old_hashes(), name = strchr(cases[i].name, '\t') == NULL;
+
+		expect_fail(cases[i].name, cases[i].password, "192.0.2.1", CAUSE_AUTH_BAD_CREDENTIALS);
+		assert_int_equal(last()->len, 0);
+		said(cases[i].log);
+		assert_int_equal(cred_stub_hashes(), hashes + name);
+		assert_int_equal(cred_stub_old_hashes(), old_hashes + name);
+	}
+	/* who knows the password may know the reason */
+	expect_fail("off", "gone", "192.0.2.1", CAUSE_AUTH_ACCOUNT_DISABLED);
+	said("cause=auth-account-disabled");
+	assert_int_equal(cred_stub_uses(), 0);
+	log_stop();
+}
+
+/* what does not find room to be looked at is logged all the same, and nothing is lost at the end */
+static void test_truth_flood(void **state)
+{
+	const char *at, *text;
+	unsigned lines = 0;
+
+	(void)state;
+	log_start();
+	t.conf.auth_failure_delay_ms = 0;
+	for (unsigned i = 0; i < LIMIT_AUTH_QUEUE; i++)
+		(void)plain("nobody", "x", "198.51.100.7");
+	assert_true(wait_for(LIMIT_AUTH_QUEUE, STEP_MS));
+	role_auth_ops.drain(&t.role, false);
+	text = log_said();
+	for (at = text; (at = strstr(at, "cause=auth-user-unknown")) != NULL; at++)
+		lines++;
+	assert_int_equal(lines, LIMIT_AUTH_QUEUE);
+	log_stop();
+}
+
+/* application passwords sign in, are named in the log, end their sessions when taken back; demands are met */
+static void test_app_password(void **state)
+{
+	unsigned hashes;
+
+	(void)state;
+	t.revokes = true;
+	cred_stub_app("ann@example.org", "phone", "abcd-efgh-jkmn-pqrs");
+	log_start();
+	hashes = cred_stub_hashes();
+	expect_ok("ann", "abcd-efgh-jkmn-pqrs", "192.0.2.1");
+	assert_int_equal(cred_stub_hashes(), hashes); /* no slow hash */
+	assert_int_equal(cred_stub_uses(), 2);
+	said("result=ok account=ann@example.org login=ann app=phone mechanism=PLAIN");
+	expect_fail("old", "abcd-efgh-jkmn-pqrs", "192.0.2.1", CAUSE_AUTH_BAD_CREDENTIALS); /* another's */
+	expect_ok("ann", "tea & cake", "192.0.2.1");
+	cred_stub_demand("ann@example.org", CRED_DEMAND_APP_PASSWORD);
+	assert_true(wait_for(1, 1500));
+	assert_int_equal(last()->type, MSG_REVOKE);
+	expect_fail("ann", "tea & cake", "192.0.2.1", CAUSE_AUTH_APP_PASSWORD);
+	said("cause=auth-app-password");
+	expect_fail("ann", "tea", "192.0.2.1", CAUSE_AUTH_BAD_CREDENTIALS);
+	expect_ok("ann", "abcd-efgh-jkmn-pqrs", "192.0.2.1");
+	cred_stub_app("ann@example.org", NULL, NULL);
+	assert_true(wait_for(1, 1500));
+	assert_int_equal(last()->type, MSG_REVOKE);
+	expect_fail("ann", "abcd-efgh-jkmn-pqrs", "192.0.2.1", CAUSE_AUTH_BAD_CREDENTIALS);
+	cred_stub_demand("ann@example.org", CRED_DEMAND_WEB_SIGN_IN);
+	expect_fail("ann", "tea & cake", "192.0.2.1", CAUSE_AUTH_WEB_LOGIN);
+	log_stop();
+}
+
 static void test_throttle(void **state)
 {
 	unsigned hashes;
@@ -288,6 +431,36 @@ static void test_throttle(void **state)
 	expect_fail("old", "crypt", "198.51.100.7", CAUSE_AUTH_BAD_CREDENTIALS);
 	expect_fail("old", "crypt", "198.51.100.7", CAUSE_AUTH_BAD_CREDENTIALS);
 	expect_fail("off", "gone", "198.51.100.7", CAUSE_AUTH_RATE_LIMITED); /* five from one address */
+}
+
+/* the role ends and begins anew */
+static void restart(void)
+{
+	struct err err = {""};
+
+	role_auth_ops.drain(&t.role, true);
+	t.role.draining = false;
+	chan_free(&t.worker);
+	chan_free(&t.store);
+	t.wanted = SIZE_MAX;
+	(void)wait_for(1000, 20);
+	assert_int_equal(role_auth_ops.open(&t.role, &err), RC_OK);
+	assert_int_equal(role_auth_ops.ready(&t.role, &err), RC_OK);
+	assert_true(kept_count + 1 <= sizeof(kept) / sizeof(kept[0]));
+	kept[kept_count++] = t.role.own;
+	t.worker = join(ROLE_USER, 8);
+	t.store = join(ROLE_STORE, 0);
+}
+
+static void test_throttle_restart(void **state)
+{
+	(void)state;
+	expect_ok("ann", "tea & cake", "192.0.2.1");
+	for (unsigned i = 0; i < 3; i++)
+		expect_fail("ann", "wrong", "198.51.100.7", CAUSE_AUTH_BAD_CREDENTIALS);
+	restart();
+	expect_fail("ann", "tea & cake", "203.0.113.5", CAUSE_AUTH_RATE_LIMITED);
+	expect_ok("ann", "tea & cake", "192.0.2.1"); /* still known there */
 }
 
 static void test_cache(void **state)
@@ -337,6 +510,30 @@ static void test_revoke(void **state)
 	assert_int_equal(t.ungranted, session);
 	cred_stub_change("ann@example.org", "third");
 	assert_false(wait_for(1, 1200));
+}
+
+/* a role that was started anew hears from the store whom the one before let in, and watches them */
+static void test_inherit(void **state)
+{
+	(void)state;
+	t.revokes = true;
+	chan_send(t.store, MSG_GRANT_LIVE, &(struct msg_grant_live){.account = 1, .generation = 1});
+	chan_send(t.store, MSG_GRANT_LIVE, &(struct msg_grant_live){.account = 1, .generation = 1});
+	chan_send(t.store, MSG_GRANT_LIVE, &(struct msg_grant_live){.account = UINT64_MAX, .generation = 1});
+	assert_false(wait_for(1, 1200)); /* nothing has changed */
+	expect_ok("ann", "tea & cake", "192.0.2.1");
+	chan_send(t.worker, MSG_SESSION_END, &(struct msg_session_end){.session = last()->session});
+	cred_stub_change("ann@example.org", "new one");
+	assert_true(wait_for(1, 1500)); /* watched though the session that this role knows has ended */
+	assert_int_equal(last()->type, MSG_REVOKE);
+	assert_int_equal(last()->account, 1);
+	chan_send(t.store, MSG_GRANT_LIVE, &(struct msg_grant_live){.account = 2, .generation = 4711}); /* changed while no auth role was there */
+	assert_true(wait_for(1, 1500));
+	assert_int_equal(last()->type, MSG_REVOKE);
+	assert_int_equal(last()->account, 2);
+	chan_send(t.store, MSG_GRANT_LIVE, &(struct msg_grant_live){.account = 15, .generation = 1}); /* removed */
+	assert_true(wait_for(1, 1500));
+	assert_int_equal(last()->account, 15);
 }
 
 static void test_store_gone(void **state)
@@ -491,7 +688,9 @@ int test_role_auth(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_ok_after_grant, setup, teardown), cmocka_unit_test_setup_teardown(test_fail_and_delay, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_throttle, setup, teardown), cmocka_unit_test_setup_teardown(test_cache, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_inherit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_truth, setup_lax, teardown), cmocka_unit_test_setup_teardown(test_truth_flood, setup_lax, teardown),
+		cmocka_unit_test_setup_teardown(test_app_password, setup, teardown), cmocka_unit_test_setup_teardown(test_throttle, setup, teardown), cmocka_unit_test_setup_teardown(test_throttle_restart, setup, teardown), cmocka_unit_test_setup_teardown(test_cache, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_revoke, setup, teardown), cmocka_unit_test_setup_teardown(test_store_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel, setup, teardown), cmocka_unit_test_setup_teardown(test_out_of_turn, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_queue, setup, teardown), cmocka_unit_test_setup_teardown(test_scram, setup, teardown),

@@ -65,11 +65,13 @@ static void test_refusals(void **state)
 		const char *said, *wanted;
 	} cases[] = {
 		{"AUTH\r\n", "(auth-syntax;"},
-		{"AUTH NTLM\r\n", "504 5.5.4"},
+		{"AUTH NTLM\r\n", "504 5.7.4"},
 		{"AUTH A-VERY-LONG-MECHANISM-NAME\r\n", "(auth-mechanism-unknown;"},
 		{"AUTH PLAIN !!!\r\n", "501 5.5.2"},
 		{"AUTH PLAIN YQ\r\n", "(auth-syntax;"},
-		{"AUTH PLAIN " PLAIN_WRONG "\r\n", "535 5.7.8"},
+		{"AUTH LOGIN =\r\n", "535 5.5.4"},
+		{"AUTH login =\r\n", "(auth-argument-unwanted;"},
+		{"AUTH PLAIN " PLAIN_WRONG "\r\n", "535 5.7.1"},
 		{"HELO x.example\r\nAUTH PLAIN " PLAIN_ALICE "\r\n", "(seq-no-helo;"},
 	};
 
@@ -169,8 +171,8 @@ static void test_failures_end_the_session(void **state)
 	(void)state;
 	open_session(&f, SMTP_KIND_SUBMISSION);
 	say(&f, HELLO);
-	expect(&f, "AUTH PLAIN " PLAIN_WRONG "\r\n", "535 5.7.8");
-	expect(&f, "AUTH PLAIN " PLAIN_WRONG "\r\n", "535 5.7.8");
+	expect(&f, "AUTH PLAIN " PLAIN_WRONG "\r\n", "535 5.7.1");
+	expect(&f, "AUTH PLAIN " PLAIN_WRONG "\r\n", "535 5.7.1");
 	expect(&f, "AUTH PLAIN " PLAIN_WRONG "\r\n", "421 4.7.0");
 	assert_true(f.closed);
 	fake_smtp_clear(&f);

@@ -138,7 +138,7 @@ static void test_submission_before_sign_in(void **state)
 	(void)state;
 	open_session(&f, SMTP_KIND_SUBMISSION);
 	say(&f, HELLO);
-	expect(&f, FROM, "530 5.7.0");
+	expect(&f, FROM, "530 5.5.1");
 	expect(&f, TO_FOREIGN, "(auth-required;");
 	expect(&f, "DATA\r\n", "503-5.5.1");
 	assert_non_null(strstr(last_line(&f), ": auth-required;"));

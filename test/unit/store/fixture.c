@@ -79,7 +79,8 @@ struct fixture_result fixture_accept(struct fixture *f, const struct fixture_mai
 	struct store_message m = {.sender = S("sender@elsewhere.example"), .peer = S("192.0.2.1"), .helo = S("elsewhere.example"),
 		.client = S(mail->client ? mail->client : "192.0.2.1"), .trace = S(mail->trace ? mail->trace : "Received: by test\r\n"),
 		.head = SPAN_LIT("Subject: test\r\n\r\n"), .message_id = S(mail->message_id), .digest = S(mail->digest), .rcpts = rcpts,
-		.received_ms = mail->received_ms ? mail->received_ms : NOW_MS, .spool = mail->spool, .spool_bytes = mail->spool_bytes};
+		.received_ms = mail->received_ms ? mail->received_ms : NOW_MS, .spool = mail->spool, .spool_bytes = mail->spool_bytes,
+		.filed = mail->filed, .filed_count = mail->filed_count};
 	struct fixture_result r = {.cause = CAUSE_NONE};
 	struct store_resolved found;
 

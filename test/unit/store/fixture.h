@@ -37,6 +37,8 @@ struct fixture_mail {
 	const char *message_id, *digest, *client, *body, *trace;
 	int64_t received_ms;
 	uint64_t spool, spool_bytes;
+	const struct store_filed *filed;
+	size_t filed_count;
 };
 struct fixture_result {
 	enum rc rc;
@@ -55,7 +57,7 @@ size_t fixture_queue_count(struct fixture *f);
 void fixture_tidy(struct fixture *f, int64_t now_ms); /* until nothing is left to do */
 int64_t fixture_sql(struct fixture *f, const char *sql); /* another connection: runs it, gives the first column of the first row (or -1) */
 
-extern const struct CMUnitTest settings_tests[], resolve_tests[], accept_tests[], mailbox_tests[], disk_tests[], cred_tests[];
-extern const size_t settings_count, resolve_count, accept_count, mailbox_count, disk_count, cred_count;
+extern const struct CMUnitTest settings_tests[], resolve_tests[], accept_tests[], mailbox_tests[], disk_tests[], cred_tests[], counter_tests[];
+extern const size_t settings_count, resolve_count, accept_count, mailbox_count, disk_count, cred_count, counter_count;
 
 #endif

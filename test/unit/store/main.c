@@ -7,7 +7,7 @@ int main(void)
 	struct CMUnitTest tests[128];
 	const struct { const struct CMUnitTest *tests; size_t count; } groups[] = {
 		{settings_tests, settings_count}, {resolve_tests, resolve_count}, {accept_tests, accept_count},
-		{mailbox_tests, mailbox_count}, {disk_tests, disk_count}, {cred_tests, cred_count},
+		{mailbox_tests, mailbox_count}, {disk_tests, disk_count}, {cred_tests, cred_count}, {counter_tests, counter_count},
 	};
 	size_t n = 0;
 

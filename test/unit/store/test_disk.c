@@ -66,7 +66,7 @@ static void schemas_of_other_versions(void **state)
 	assert_rc(RC_BAD, store_open(f->dir, 0, &s, &f->err));
 	assert_non_null(strstr(f->err.words, "restored from a backup"));
 	assert_rc(RC_BAD, store_open(f->dir, STORE_READ_ONLY, &s, &f->err));
-	(void)fixture_sql(f, "PRAGMA user_version = 1");
+	(void)fixture_sql(f, "PRAGMA user_version = 2");
 	assert_rc(RC_OK, store_open(f->dir, 0, &f->s, &f->err));
 	assert_int_equal(3, fixture_sql(f, "SELECT COUNT(*) FROM account"));
 }

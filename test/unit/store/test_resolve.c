@@ -41,9 +41,9 @@ static void who_answers_to_an_address(void **state)
 		{"off@example.org", 0, true, CAUSE_RCPT_DISABLED, 0, NULL},
 		{"tooff@example.org", 0, true, CAUSE_RCPT_DISABLED, 0, NULL},
 		{"small@example.org", 1000, true, CAUSE_NONE, STORE_TAG_ACCOUNT, "small@example.org"},
-		{"small@example.org", 1001, true, CAUSE_RCPT_MAILBOX_FULL, 0, NULL},
-		{"tosmall@example.org", 1001, true, CAUSE_RCPT_MAILBOX_FULL, 0, NULL},
-		{"small@example.org", UINT64_MAX, true, CAUSE_RCPT_MAILBOX_FULL, 0, NULL},
+		{"small@example.org", 1001, true, CAUSE_RCPT_OVER_QUOTA, 0, NULL},
+		{"tosmall@example.org", 1001, true, CAUSE_RCPT_OVER_QUOTA, 0, NULL},
+		{"small@example.org", UINT64_MAX, true, CAUSE_RCPT_OVER_QUOTA, 0, NULL},
 		{"anyone@example.net", 0, true, CAUSE_NONE, STORE_TAG_ACCOUNT, "carl@example.org"},
 		{"somebody@foreign.example", 0, true, CAUSE_RELAY_DENIED_UNAUTH, 0, NULL},
 		{"somebody@foreign.example", 0, false, CAUSE_NONE, STORE_TAG_FOREIGN, NULL},
@@ -102,8 +102,30 @@ static void a_full_mailbox_says_its_size(void **state)
 
 	assert_rc(RC_OK, store_account_quota(f->s, S("anna@example.org"), 25 << 20, &f->err));
 	assert_rc(RC_OK, store_resolve(f->s, S("anna@example.org"), 26 << 20, true, &f->mem, &r, &f->err));
-	assert_int_equal(CAUSE_RCPT_MAILBOX_FULL, r.cause);
+	assert_int_equal(CAUSE_RCPT_OVER_QUOTA, r.cause);
 	assert_true(span_eq(r.limit, SPAN_LIT("25 MiB")));
+}
+
+/* what fits an empty mailbox may come again; what does not never gets in. With two mailboxes behind an alias the one that passes is said */
+static void never_fits_is_told_from_full(void **state)
+{
+	static const struct resolve_case cases[] = {
+		{"anna@example.org", 400, true, CAUSE_NONE, STORE_TAG_ACCOUNT, "anna@example.org"},
+		{"anna@example.org", 401, true, CAUSE_RCPT_MAILBOX_FULL, 0, NULL},
+		{"anna@example.org", 1000, true, CAUSE_RCPT_MAILBOX_FULL, 0, NULL},
+		{"anna@example.org", 1001, true, CAUSE_RCPT_OVER_QUOTA, 0, NULL},
+		{"both@example.org", 1001, true, CAUSE_RCPT_MAILBOX_FULL, 0, NULL},
+		{"both@example.org", 2001, true, CAUSE_RCPT_OVER_QUOTA, 0, NULL},
+	};
+	struct fixture *f = *state;
+
+	assert_rc(RC_OK, store_account_quota(f->s, S("anna@example.org"), 1000, &f->err));
+	assert_rc(RC_OK, store_account_quota(f->s, S("bert@example.org"), 2000, &f->err));
+	assert_rc(RC_OK, store_alias_add(f->s, S("both@example.org"), S("anna@example.org"), &f->err));
+	assert_rc(RC_OK, store_alias_add(f->s, S("both@example.org"), S("bert@example.org"), &f->err));
+	(void)fixture_sql(f, "UPDATE account SET used_bytes = quota_bytes * 6 / 10");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		resolve_check(f, &cases[i]);
 }
 
 static void circles_in_the_database_are_survived(void **state)
@@ -122,6 +144,7 @@ static void circles_in_the_database_are_survived(void **state)
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 const struct CMUnitTest resolve_tests[] = {
 	T(who_answers_to_an_address), T(a_real_postmaster_comes_first), T(a_disabled_oldest_account_is_no_postmaster), T(a_full_mailbox_says_its_size),
+	T(never_fits_is_told_from_full),
 	T(circles_in_the_database_are_survived),
 };
 const size_t resolve_count = sizeof(resolve_tests) / sizeof(resolve_tests[0]);

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "fixture.h"
 #include "role/role_store.h"
+#include "store/history.h"
 
 /* what the role's frame around it supplies in the program */
 void role_done(struct role *r)
@@ -46,6 +47,7 @@ struct client {
 struct stage {
 	struct fixture *f;
 	struct role role;
+	struct conf *conf;
 	struct client mx, user, user2, auth;
 	struct loop_timer timeout;
 	size_t wait_for;
@@ -166,6 +168,9 @@ static int stage_open(struct fixture *f, struct stage *g, const char *dir)
 	struct err err = {""};
 
 	*g = (struct stage){.f = f, .role = {.ops = &role_store_ops, .id = ROLE_STORE, .dir = dir}};
+	/* listener 0 takes mail from anyone, 1 from who signed in */
+	assert_rc(RC_OK, conf_parse(SPAN_LIT("home = \"/nowhere\""), "test", NULL, &g->conf, &err));
+	g->role.conf = g->conf;
 	g->role.loop = loop_new();
 	loop_timer_init(g->role.loop, &g->timeout, stage_stop, g);
 	assert_rc(RC_OK, role_store_ops.open(&g->role, &err));
@@ -208,7 +213,9 @@ static void stage_close(struct stage *g)
 	assert_null(s->peers); /* all gone, all forgotten */
 	loop_timer_clear(&g->timeout);
 	map_clear(&s->mailboxes);
+	free(s->conf);
 	free(s);
+	conf_free(&g->conf);
 	loop_free(&g->role.loop);
 }
 
@@ -232,13 +239,17 @@ static void send_accept(struct client *l, uint32_t ask, uint64_t session, const 
 	rec_rcpt_add(&rcpts, &(struct rec_rcpt){.tag = tag, .address = S(to)});
 	m.rcpts = (struct msg_list){.raw = buf_span(&rcpts), .count = 1};
 	m.submission = session >= 1000;
+	m.listener = m.submission ? 1 : 0;
+	m.tls = m.submission;
+	if (m.submission) /* as who signs in here always does */
+		m.sender = S("anna@example.org");
 	chan_send(l->chan, MSG_ACCEPT, &m);
 	buf_clear(&rcpts);
 }
 
 static uint64_t ask_rcpt(struct stage *g, struct client *l, const char *address, bool local_only, uint64_t session, enum cause_id want)
 {
-	chan_send(l->chan, MSG_RCPT_CHECK, &(struct msg_rcpt_check){.session = session, .ask = 5, .local_only = local_only, .address = S(address)});
+	chan_send(l->chan, MSG_RCPT_CHECK, &(struct msg_rcpt_check){.session = session, .ask = 5, .listener = local_only ? 0 : 1, .tls = !local_only, .stands = !local_only, .peer = S("192.0.2.1"), .address = S(address)});
 	assert_true(stage_wait(g, l, l->count + 1));
 	assert_int_equal(MSG_RCPT_RESULT, stage_last(l)->type);
 	assert_int_equal(want, stage_last(l)->cause);
@@ -247,7 +258,7 @@ static uint64_t ask_rcpt(struct stage *g, struct client *l, const char *address,
 
 static void grant(struct stage *g, uint32_t worker, uint64_t session, int64_t account, enum cause_id want)
 {
-	chan_send(g->auth.chan, MSG_GRANT, &(struct msg_grant){.ask = 1, .worker = worker, .session = session, .account = (uint64_t)account});
+	chan_send(g->auth.chan, MSG_GRANT, &(struct msg_grant){.ask = 1, .worker = worker, .session = session, .account = (uint64_t)account, .by = POLICY_BY_SIGN_IN});
 	assert_true(stage_wait(g, &g->auth, g->auth.count + 1));
 	assert_int_equal(want, stage_last(&g->auth)->cause);
 }
@@ -312,7 +323,7 @@ static void only_auth_says_who_a_session_is(void **state)
 	grant(g, 13, 1, anna, CAUSE_NONE); /* (and so the REVOKE before it was seen) */
 	send_accept(&g->user, 3, 1000, "x@foreign.example", STORE_TAG_FOREIGN, NULL);
 	assert_true(stage_wait(g, &g->user, 5));
-	assert_int_equal(CAUSE_AUTH_ACCOUNT_DISABLED, stage_last(&g->user)->cause);
+	assert_int_equal(CAUSE_AUTH_REVOKED, stage_last(&g->user)->cause);
 	assert_false(g->user.gone);
 	/* auth takes a grant back: whether or not the worker says that the session is over */
 	(void)ask_rcpt(g, &g->user2, "x@foreign.example", false, 1, CAUSE_NONE);
@@ -525,11 +536,70 @@ static void a_full_disk_refuses_the_whole_turn(void **state)
 	free(body);
 }
 
+/* ---- the history */
+
+static enum rc history_line(void *arg, const struct history_event *e, uint64_t at)
+{
+	(void)at;
+	buf_printf(arg, "%s:%.*s:%.*s:%.*s\n", history_kind_name(e->kind), SPAN_FMT(e->account), SPAN_FMT(e->rcpt), SPAN_FMT(e->cause));
+	return RC_OK;
+}
+
+static void assert_history(struct fixture *f, const char *wanted, bool there)
+{
+	struct history *h = NULL;
+	size_t damaged;
+	struct buf text;
+
+	buf_init(&text, 1 << 20);
+	assert_rc(RC_OK, history_open(f->dir, HISTORY_READ_ONLY, &h, &f->err));
+	assert_rc(RC_OK, history_query(h, &(struct history_filter){0}, 0, history_line, &text, &damaged, &f->err));
+	history_close(&h);
+	if ((strstr(buf_cstr(&text), wanted) != NULL) != there)
+		fail_msg("%s is %sin\n%s", wanted, there ? "not " : "", buf_cstr(&text));
+	buf_clear(&text);
+}
+
+static void the_history_takes_reports_but_no_tales(void **state)
+{
+	struct stage *g = &stage;
+	struct fixture *f = *state;
+	struct msg_history tale = {.kind = HISTORY_REFUSED, .session = 1000, .cause = CAUSE_RCPT_UNKNOWN, .account = S("victim@example.org")};
+	uint64_t tag = ask_rcpt(g, &g->mx, "anna@example.org", true, 1, CAUSE_NONE);
+	int64_t anna;
+
+	assert_rc(RC_OK, store_open(f->dir, STORE_READ_ONLY, &f->s, &f->err));
+	anna = fixture_get(f, "anna@example.org").id;
+	grant(g, 12, 1000, anna, CAUSE_NONE);
+	tale.rcpt = S("one@x.example");
+	chan_send(g->user.chan, MSG_HISTORY, &tale);  /* whose session it is, is known here */
+	tale.rcpt = S("two@x.example");
+	chan_send(g->user2.chan, MSG_HISTORY, &tale); /* that number is another worker's */
+	chan_send(g->auth.chan, MSG_HISTORY, &(struct msg_history){.kind = HISTORY_SIGNIN_FAILED, .cause = CAUSE_AUTH_BAD_CREDENTIALS, .account = S("bert@example.org")});
+	grant(g, 13, 1001, anna, CAUSE_NONE);
+	send_accept(&g->mx, 7, 1, "anna@example.org", tag, NULL);
+	assert_true(stage_wait(g, &g->mx, g->mx.count + 1));
+	/* mail is not a worker's to report, nor a sign-in anybody's but auth's */
+	chan_send(g->mx.chan, MSG_HISTORY, &(struct msg_history){.kind = HISTORY_ACCEPTED, .rcpt = S("tale@x.example")});
+	assert_false(stage_wait(g, &g->mx, g->mx.count + 1));
+	assert_true(g->mx.gone);
+	chan_send(g->user2.chan, MSG_HISTORY, &(struct msg_history){.kind = HISTORY_SIGNIN_OK, .account = S("tale@x.example")});
+	assert_false(stage_wait(g, &g->user2, g->user2.count + 1));
+	assert_true(g->user2.gone);
+	role_store_ops.drain(&g->role, true); /* writes what waits */
+	assert_history(f, "refused:anna@example.org:one@x.example:rcpt-unknown\n", true);
+	assert_history(f, "refused::two@x.example:rcpt-unknown\n", true);
+	assert_history(f, "signin-failed:bert@example.org::auth-bad-credentials\n", true);
+	assert_history(f, "accepted::anna@example.org:\n", true);
+	assert_history(f, "victim", false);
+	assert_history(f, "tale", false);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, stage_setup, stage_teardown)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(a_turn_is_committed_before_its_answers), T(mx_cannot_reach_elsewhere), T(only_auth_says_who_a_session_is), T(mailboxes_are_read_by_one_at_a_time),
+		T(a_turn_is_committed_before_its_answers), T(mx_cannot_reach_elsewhere), T(only_auth_says_who_a_session_is), T(the_history_takes_reports_but_no_tales), T(mailboxes_are_read_by_one_at_a_time),
 		T(a_slow_reader_is_not_buffered_for), T(lent_files_are_counted_and_come_back), T(draining_finishes_what_is_in_hand),
 		T(a_full_disk_refuses_the_whole_turn),
 	};

@@ -1,0 +1,62 @@
+#include "answer/explain_token.h"
+
+#include <math.h>
+
+#include "answer/explain_token_table.h"
+
+enum { TEXT_TOKENS = 96 }; /* of one text */
+
+struct points {
+	double *of;
+	uint32_t seen[TEXT_TOKENS];
+	size_t count;
+};
+
+#define SMOOTH 4.0 /* as many words of a cause are taken to be like those of all others */
+
+static bool token_point(struct points *points, uint32_t hash, double weight)
+{
+	size_t slot = token_slot(token_hashes, hash), i = 0;
+	double background = (double)token_totals[slot] / (double)token_all;
+
+	while (i < points->count && points->seen[i] != hash)
+		i++;
+	if (i < points->count || points->count == TEXT_TOKENS || !token_hashes[slot] || token_totals[slot] <= 0)
+		return false;
+	points->seen[points->count++] = hash;
+	for (uint16_t p = token_first[slot]; p; p = token_pairs[p - 1].next) {
+		const struct token_pair *pair = &token_pairs[p - 1];
+
+		points->of[pair->cause] += weight * log(((double)pair->weight / background + SMOOTH) / SMOOTH);
+	}
+	return true;
+}
+
+size_t token_weigh(struct span words, double points_out[CAUSE_COUNT])
+{
+	struct points points = {.of = points_out};
+	uint32_t hash, before = 0;
+	double known = 0, share;
+	size_t all = 0, understood = 0;
+
+	for (int id = 0; id < CAUSE_COUNT; id++)
+		points_out[id] = 0;
+	while (points.count < TEXT_TOKENS && (hash = token_next(&words))) {
+		bool is_known = token_point(&points, hash, 1);
+
+		known += is_known ? 1 : 0;
+		understood += is_known;
+		all++;
+		if (before)
+			known += token_point(&points, token_both(before, hash), 0.5) ? 0.5 : 0;
+		before = hash;
+	}
+	/* of a text in another language only some words are known, and mean little */
+	share = all ? 1.4 * (double)understood / (double)all : 0;
+	for (int id = CAUSE_NONE + 1; id < CAUSE_COUNT && points.count; id++) {
+		points_out[id] += known * log(SMOOTH / (SMOOTH + (double)token_cause_totals[id])) +
+				  0.5 * log(1 + (double)token_cause_totals[id] / 10);
+		points_out[id] *= share > 1 ? 1 : share;
+	}
+	return points.count;
+}

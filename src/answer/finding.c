@@ -1,0 +1,130 @@
+#include "answer/finding.h"
+
+#include <stdarg.h>
+
+#include "answer/journal.h"
+#include "answer/mask.h"
+
+void finding_init(struct finding *f)
+{
+	*f = (struct finding){.e = {.emitter = EXPLAIN_NO_EMITTER, .program = EXPLAIN_NO_EMITTER}};
+	buf_init(&f->evidence, 4 * FINDING_LINE_BYTES + 16);
+	for (size_t i = 0; i < FINDING_STEPS; i++)
+		buf_init(&f->steps[i], 4 * FINDING_LINE_BYTES + 256);
+}
+
+void finding_clear(struct finding *f)
+{
+	buf_clear(&f->evidence);
+	for (size_t i = 0; i < FINDING_STEPS; i++)
+		buf_clear(&f->steps[i]);
+}
+
+void finding_evidence(struct finding *f, struct span line)
+{
+	buf_reset(&f->evidence);
+	mask_line(&f->evidence, span_trim(line), FINDING_LINE_BYTES);
+}
+
+void finding_step(struct finding *f, const char *fmt, ...)
+{
+	char text[512];
+	va_list args;
+
+	if (f->step_count == FINDING_STEPS)
+		return;
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	buf_add_str(&f->steps[f->step_count++], text);
+}
+
+void finding_promote(struct finding *f, enum cause_id cause, double confidence)
+{
+	struct explanation *e = &f->e;
+	struct explain_candidate first = {.cause = cause, .reply = -1};
+	size_t at = 0;
+
+	while (at < e->count && e->found[at].cause != cause)
+		at++;
+	if (at < e->count)
+		first = e->found[at];
+	else if (e->count < EXPLAIN_FOUND_MAX)
+		e->count++;
+	if (at == EXPLAIN_FOUND_MAX)
+		at--;
+	memmove(&e->found[1], &e->found[0], at * sizeof(e->found[0]));
+	first.confidence = confidence;
+	e->found[0] = first;
+	for (size_t i = 1; i < e->count; i++) {
+		e->found[i].confidence *= 1 - confidence;
+		if (e->found[i].confidence > confidence)
+			e->found[i].confidence = confidence;
+	}
+	e->undecided = false;
+}
+
+void finding_speaker(struct finding *f)
+{
+	const struct explanation *e = &f->e;
+
+	if (e->own)
+		f->speaker = SPEAKER_OURS;
+	else if (e->count && (e->found[0].cause == CAUSE_IP_DNSBL || e->found[0].cause == CAUSE_DNSBL_QUERY_REFUSED ||
+			      e->found[0].cause == CAUSE_DOMAIN_BLOCKLISTED))
+		f->speaker = SPEAKER_DNS_LIST;
+	else if (e->count && e->found[0].cause == CAUSE_DNS_FAILURE)
+		f->speaker = SPEAKER_DNS;
+	else if (e->emitter >= 0 && f->speaker != SPEAKER_REMOTE)
+		switch ((enum emitter_kind)reply_emitters[e->emitter].kind) {
+		case EMITTER_PROVIDER:
+		case EMITTER_MTA:
+			f->speaker = SPEAKER_SERVER;
+			break;
+		case EMITTER_MIDDLEBOX:
+			f->speaker = SPEAKER_MIDDLEBOX;
+			break;
+		case EMITTER_FILTER:
+			f->speaker = SPEAKER_FILTER;
+			break;
+		case EMITTER_LIBRARY:
+		case EMITTER_CLIENT:
+			f->speaker = e->code ? SPEAKER_SERVER : SPEAKER_PROGRAM;
+			break;
+		}
+	else if (f->speaker == SPEAKER_UNKNOWN && e->code)
+		f->speaker = SPEAKER_SERVER;
+}
+
+/* the line that shows it: the first that begins with a refusal's code, else the first one with words */
+static struct span finding_line(struct span text)
+{
+	struct span first = SPAN_NONE;
+
+	while (text.len) {
+		struct span line = span_trim(span_cut(&text, '\n'));
+
+		while (line.len && line.ptr[line.len - 1] <= ' ')
+			line.len--;
+		if (!first.len)
+			first = line;
+		if (line.len >= 3 && (line.ptr[0] == '4' || line.ptr[0] == '5') && byte_is_digit(line.ptr[1]) &&
+		    byte_is_digit(line.ptr[2]) && !byte_is_alnum(line.len > 3 ? line.ptr[3] : ' '))
+			return line;
+	}
+	return first;
+}
+
+void finding_read(struct span text, struct finding *out)
+{
+	if (journal_is_log(text)) {
+		out->form = FORM_LOG;
+		return;
+	}
+	if (bounce_read(text, out) || talk_read(text, out))
+		return;
+	out->form = FORM_REPLY;
+	explain_text(text, &out->e);
+	finding_evidence(out, finding_line(text));
+	finding_speaker(out);
+}
