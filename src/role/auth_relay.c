@@ -24,6 +24,7 @@ struct relay {
 	enum policy_by by;
 	uint16_t network;
 	int64_t account;
+	uint64_t generation;   /* of its credentials */
 	int64_t until_ms;
 	struct auth_watched *watched; /* of a window: a change of the account ends it */
 };
@@ -106,7 +107,8 @@ void auth_relay_peer_gone(struct auth_peer *p)
 static void relay_grant(struct auth_peer *p, const struct msg_relay_ask *m, struct relay *r)
 {
 	struct auth *a = p->auth;
-	struct msg_grant grant = {.worker = p->worker, .session = m->session, .account = (uint64_t)r->account, .by = (uint8_t)r->by, .network = r->network};
+	struct msg_grant grant = {.worker = p->worker, .session = m->session, .account = (uint64_t)r->account, .by = (uint8_t)r->by, .network = r->network,
+		.generation = r->generation};
 
 	do {
 		grant.ask = ++a->next_ask;
@@ -149,7 +151,7 @@ static void relay_settle(struct auth_peer *p, const struct msg_relay_ask *m, con
 		return;
 	}
 	r = mem_zalloc(sizeof(*r));
-	*r = (struct relay){.peer = p, .session = m->session, .by = given->by, .network = given->network, .account = given->row.account, .until_ms = given->window_ms};
+	*r = (struct relay){.peer = p, .session = m->session, .by = given->by, .network = given->network, .account = given->row.account, .generation = given->row.generation, .until_ms = given->window_ms};
 	if (given->by == POLICY_BY_WINDOW)
 		r->watched = auth_watch_enter(p->auth->watch, &given->row);
 	(void)map_put(&p->relays, m->session, r);

@@ -372,8 +372,8 @@ static size_t store_plan_holders(const struct store_plan *p)
 	return n;
 }
 
-static enum rc store_write_item(struct store *s, const struct store_message *m, int64_t message, const struct store_plan_local *l, const struct store_filed *filed,
-	uint64_t text_bytes, struct err *err)
+static enum rc store_write_item(struct store *s, const struct store_message *m, int64_t message, const struct store_plan_local *l,
+	const struct store_filed *filed, uint64_t text_bytes, struct err *err)
 {
 	struct sql_row row;
 	struct buf top;

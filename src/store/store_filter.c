@@ -256,7 +256,8 @@ static bool filter_wanted(const struct store_mail_item *item, struct span folder
 	return span_eq(folder, SPAN_LIT("*")) || span_eq(folder, item->folder_name);
 }
 
-enum rc store_mail_each(struct store *s, struct span account_address, struct span folder, enum rc (*each)(void *arg, const struct store_mail_item *), void *arg, struct err *err)
+enum rc store_mail_each(struct store *s, struct span account_address, struct span folder, enum rc (*each)(void *arg, const struct store_mail_item *), void *arg,
+	struct err *err)
 {
 	struct store_mail_item item = {.uid = 0};
 	struct sql_row row;

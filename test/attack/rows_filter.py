@@ -1,5 +1,5 @@
-"""Rows 9, 14 and 15: what a filter refuses is refused in the session; MIME that is broken, deep, long or in many pieces is taken, kept whole and decided; a name
-is found in every way to write it, and in archives."""
+"""Rows 9, 14 and 15: what a filter refuses is refused in the session; MIME that is broken, deep, long or in many pieces is taken, kept whole and decided; a
+name is found in every way to write it, and in archives."""
 import json
 import subprocess
 
@@ -9,7 +9,8 @@ from lib import case, memory_factor, memory_kib, slug, smtp
 
 WAYS = ('mx', 'submissions')
 OWNER, LOOKER, PLAIN = 'owner@mailroom.test', 'looker@mailroom.test', 'plain@mailroom.test'
-RULES = (('--attachment-name', '*.zip', '--refuse', 'no zip files'), ('--inside', '*.exe', '--refuse', 'no programs'), ('--unreadable', '--refuse', 'not to be read'))
+RULES = (('--attachment-name', '*.zip', '--refuse', 'no zip files'), ('--inside', '*.exe', '--refuse', 'no programs'),
+         ('--unreadable', '--refuse', 'not to be read'))
 GROWTH_KIB = 40 << 10
 
 

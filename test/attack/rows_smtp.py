@@ -530,7 +530,7 @@ def backscatter(m, way):
     with smtp(m, way) as w:
         for who in ('victim@elsewhere.example', '', 'bob@mailroom.test'):
             assert w.ask('MAIL FROM:<%s> SIZE=30000' % who).startswith('250')
-            for path, want in (('nobody@mailroom.test', 'rcpt-unknown'), ('gone@mailroom.test', 'rcpt-disabled'), ('full@mailroom.test', 'rcpt-mailbox-full'),
+            for path, want in (('nobody@mailroom.test', 'rcpt-unknown'), ('gone@mailroom.test', 'rcpt-disabled'), ('full@mailroom.test', 'rcpt-over-quota'),
                                ('nobody+tag@mailroom.test', 'rcpt-unknown')):
                 reply = w.ask('RCPT TO:<%s> NOTIFY=SUCCESS,FAILURE,DELAY' % path)
                 assert slug(reply) == want, reply

@@ -283,7 +283,16 @@ def why_nothing(command, home):
     assert p.returncode == 1 and p.stdout.startswith('Nothing is known about') and not p.stderr, (command, p.stdout, p.stderr)
 
 
+def man_doctor(command, home):
+    """against a closed port of this machine, as the server of the example is nobody's"""
+    closed = command.replace('--server mail.example.org', '--server localhost --port %d' % mailroom.free_ports(1)[0])
+    p = subprocess.run(['bash', '-c', closed], capture_output=True, text=True,
+                       env=dict(os.environ, PATH=os.path.dirname(mailroom.program()) + ':' + os.environ['PATH'], secret='a good password'))
+    assert p.returncode == 1 and 'Cause: port-blocked-or-wrong-host' in p.stdout and 'a good password' not in p.stdout + p.stderr, (p.stdout, p.stderr)
+
+
 MAN = {
+    'echo "$secret" | mailroom doctor alice@example.org --server mail.example.org --password-stdin': man_doctor,
     'mailroom why alice@example.org --since yesterday': why_nothing,
     'mailroom why 0000A3': why_nothing,
     'mailroom why --ip 192.0.2.0/24 --cause auth-wrong-password --since 2d': why_nothing,
@@ -363,7 +372,7 @@ def test_every_command_of_the_synopsis_runs(tmp_path):
     for name, args, words in runs:
         out = shell('mailroom %s %s' % (name, args), home)
         assert re.search(words, out), (name, args, out)
-    elsewhere = {'serve', 'queue show', 'why', 'relay revoke', 'mail show'}  # above, and in test_relay.py, test_filter.py
+    elsewhere = {'serve', 'queue show', 'why', 'relay revoke', 'mail show', 'doctor'}  # above, and in test_relay.py, test_filter.py, test_doctor.py
     assert {name for name, _, _ in runs} | elsewhere == set(man_synopsis())
 
 

@@ -141,10 +141,30 @@ def reload(system):
     plant.deliver(system, 'sender@plant.test', 'alice@mailroom.test', plant.message('load', 'load'))
 
 
+def relay(system):
+    """who sends without signing in: auth is shown the connection"""
+    path = os.path.join(system.home, 'mailroom.conf')
+    with open(path) as f:
+        text = f.read()
+    with open(path, 'w') as f:
+        f.write(text.replace('listener "submission" {', 'listener "submission" {\n\trelay-networks = "near"\n\trelay-window = yes\n') +
+                'network "near" { addresses = "127.0.0.0/8" }\n')
+    reload(system)
+    for _ in range(4):  # until a new worker has it
+        with smtplib.SMTP('127.0.0.1', system.port['submission'], timeout=60) as s:
+            s.starttls(context=plant.NO_CHECK)
+            s.ehlo('near.test')
+            if s.mail('printer@plant.test')[0] == 250:
+                assert s.rcpt('somebody@elsewhere.test')[0] == 250
+                assert s.data(plant.message('load', 'load'))[0] == 250
+                return
+    raise RuntimeError('the network was not taken')
+
+
 def everything():
     with memory.open_system() as system:
         system.account('bob')
-        for step in (sign_ins, mail, filters, broken_off, much_mail, locked, administer, reload, die):
+        for step in (sign_ins, mail, filters, broken_off, much_mail, locked, administer, reload, relay, die):
             t = time.monotonic()
             step(system)
             print('   %s: %.0f s' % (step.__name__, time.monotonic() - t), flush=True)

@@ -314,8 +314,8 @@ static void past_the_last_folder_is_the_inbox(void **state)
 	name[sizeof(name) - 1] = '\0';
 	filed.account = anna;
 	filed.folder = S(name);
-	(void)snprintf(sql, sizeof(sql), "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) INSERT INTO folder SELECT %lld, i, 'f' || i FROM n",
-		STORE_FOLDERS_MAX - 1, anna);
+	(void)snprintf(sql, sizeof(sql), "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) "
+		"INSERT INTO folder SELECT %lld, i, 'f' || i FROM n", STORE_FOLDERS_MAX - 1, anna);
 	(void)fixture_sql(f, sql);
 	assert_int_equal(CAUSE_NONE, fixture_deliver(f, &(struct fixture_mail){.rcpts = {"anna@example.org"}, .filed = &filed, .filed_count = 1}).cause);
 	filed.folder = S("one too many");

@@ -196,10 +196,18 @@ static int stage_setup(void **state)
 	return stage_open(f, &stage, f->dir);
 }
 
+static void stage_when_empty(void *arg)
+{
+	struct stage *g = arg;
+
+	if (!((struct store_role *)g->role.own)->peers)
+		loop_stop(g->role.loop, 0);
+}
+
 static void stage_close(struct stage *g)
 {
 	struct client *all[] = {&g->mx, &g->user, &g->user2, &g->auth};
-
+	struct loop_hook empty = {.fn = stage_when_empty, .arg = g};
 	struct store_role *s = g->role.own;
 
 	role_store_ops.drain(&g->role, true);
@@ -208,8 +216,10 @@ static void stage_close(struct stage *g)
 		free(all[i]->answers);
 	}
 	loop_timer_at(&g->timeout, clock_mono_ms() + 10000);
+	loop_hook_add(g->role.loop, LOOP_LOG, &empty);
 	while (s->peers && loop_run(g->role.loop) == 0)
 		;
+	loop_hook_remove(g->role.loop, &empty);
 	assert_null(s->peers); /* all gone, all forgotten */
 	loop_timer_clear(&g->timeout);
 	map_clear(&s->mailboxes);
