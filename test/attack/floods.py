@@ -437,7 +437,8 @@ def main():
     lib.prepare(args.mailroom)
     seconds = args.seconds or (1.0 if args.quick else 4.0)
     passed, failed, rows = 0, 0, []
-    with mailroom.System(CONF) as m:
+    # who talks early is let go on, so that the limits behind that are met
+    with mailroom.System(CONF, listener='\tearly-talkers = allow\n') as m:
         for kind, fn, wanted, quick in KINDS:
             if (args.quick and not quick) or (args.only and not re.search(args.only, kind)):
                 continue

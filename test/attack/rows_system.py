@@ -66,6 +66,7 @@ def inject_commands(m, way):
 
 @case(21, 'senders and recipients, stored and refused', ('mx', 'submissions'))
 def inject_envelope(m, way):
+    m.run('domain', 'identity', 'mailroom.test', 'off')  # any sender comes as far as it can
     mark = m.log_size()
     for text in NASTY:
         if len(text) > 60 or not text.isascii():
@@ -87,6 +88,7 @@ def inject_envelope(m, way):
 
 @case(21, 'SMTPUTF8: control and direction characters in addresses are never printed raw', ('submissions',))
 def inject_utf8(m, way):
+    m.run('domain', 'identity', 'mailroom.test', 'off')
     mark = m.log_size()
     taken = 0
     for text in ('\x9b31m', '\u202egnp', '\u2028line', '\u200bzero', '\ufeffbom', 'caf\u00e9', '\x85next'):

@@ -282,7 +282,7 @@ static void act_grant(struct hostile *h, struct worker *w)
 
 	if (!wire_up(h, w, &w->store, RIG_STORE))
 		return;
-	(void)wire_send(&w->store, MSG_GRANT, &(struct msg_grant){.ask = 1, .worker = w->number, .session = session, .account = forge_below(&h->forge, 6)});
+	(void)wire_send(&w->store, MSG_GRANT, &(struct msg_grant){.ask = 1, .worker = w->number, .session = session, .account = forge_below(&h->forge, 6), .by = 1});
 	(void)wire_send(&w->store, MSG_MBOX_OPEN, &(struct msg_mbox_open){.session = session, .ask = ++w->ask});
 	hostile_must_drop(h, &w->store, "a GRANT of its own", MSG_GRANT);
 }
@@ -712,7 +712,7 @@ static int hostile_leak(struct hostile *h)
 		return 2;
 	(void)usleep(200000);
 	for (uint64_t account = 1; account <= 8; account++) {
-		(void)wire_send(&auth, MSG_GRANT, &(struct msg_grant){.ask = 1, .worker = w->number, .session = account, .account = account});
+		(void)wire_send(&auth, MSG_GRANT, &(struct msg_grant){.ask = 1, .worker = w->number, .session = account, .account = account, .by = 1 /* sign-in */});
 		(void)usleep(50000);
 		for (uint64_t uid = 1; uid <= 4; uid++)
 			(void)wire_send(&w->store, MSG_MAIL_FETCH, &(struct msg_mail_fetch){.session = account, .ask = ++w->ask, .uid = uid, .max = UINT32_MAX});
