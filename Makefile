@@ -76,8 +76,11 @@ bench: deps-test
 docs: all
 	@tools/gen-docs.sh $(BUILD)/src/cli/mailroom
 
+INSTALLED := src/cli/mailroom src/answer/libmailroom-answer.a src/answer/libmailroom-answer.so.1.0.0
+
 install: all
-	@[ -z "$(PREFIX)" ] || { meson configure $(BUILD) -Dprefix=$(PREFIX) && ninja -C $(BUILD) --quiet src/cli/mailroom >/dev/null; }
+	@[ -z "$(PREFIX)" ] || meson configure $(BUILD) -Dprefix=$(PREFIX)
+	@words=$$(ninja -C $(BUILD) --quiet $(INSTALLED)) || { echo "$$words"; exit 1; }
 	@meson install -C $(BUILD) --no-rebuild --quiet
 
 clean:
