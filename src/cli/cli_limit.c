@@ -251,7 +251,7 @@ static bool cli_limit_tag(struct cli_limits *l, const char *text, uint64_t *out)
 
 	if (!cli_address(l->cli, text, &address))
 		return false;
-	rc = store_resolve(l->store, address, 0, true, &l->cli->mem, &found, &l->err);
+	rc = store_resolve(l->store, address, 0, &l->cli->mem, &found, &l->err);
 	if (rc != RC_OK)
 		return cli_store_failed(rc, &l->err, "looking for the mailbox"), false;
 	if (!found.tag || found.tag == STORE_TAG_FOREIGN)

@@ -254,7 +254,7 @@ enum rc decide_rcpt(const struct decide *d, const struct decide_who *who, const 
 	decide_session(who, f);
 	rc = decide_account(d, who, mem, out, &account, err);
 	if (rc == RC_OK)
-		rc = store_resolve(d->store, r->rcpt, r->message_bytes, false, mem, &out->found, err);
+		rc = store_resolve(d->store, r->rcpt, r->message_bytes, mem, &out->found, err);
 	if (rc != RC_OK)
 		return rc;
 	f->rcpt = out->found.tag != STORE_TAG_FOREIGN ? POLICY_RCPT_LOCAL : policy_domain_impossible(domain) ? POLICY_RCPT_NOWHERE : POLICY_RCPT_FOREIGN;

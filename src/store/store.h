@@ -59,8 +59,8 @@ enum { STORE_TAG_FOREIGN = 1, STORE_TAG_ALIAS = 2, STORE_TAG_ACCOUNT = 3 }; /* l
 struct store_resolved { enum cause_id cause; uint64_t tag; struct span detail; struct span limit; };
 /* Is this recipient taken? Order: exact account, exact alias, account without +detail, alias without +detail, catch-all; "postmaster" without or with a hosted domain always
  * leads somewhere (RFC 5321 4.5.1: an account or alias of that name, else the oldest account of the domain). Refusals: rcpt-syntax, rcpt-unknown, rcpt-disabled, rcpt-alias-loop, rcpt-mailbox-full (with message_bytes),
- * and for foreign domains: local_only ? relay-denied-unauth : tag FOREIGN. detail/limit live in mem. */
-enum rc store_resolve(struct store *s, struct span address, uint64_t message_bytes, bool local_only, struct arena *mem, struct store_resolved *out, struct err *err) RC_WARN;
+ * A foreign domain has the tag FOREIGN: whether it may be reached is the policy's to say. detail/limit live in mem. */
+enum rc store_resolve(struct store *s, struct span address, uint64_t message_bytes, struct arena *mem, struct store_resolved *out, struct err *err) RC_WARN;
 
 /* what the filter of an account made of its copy */
 enum store_filed_how { STORE_FILED_INBOX, STORE_FILED_FOLDER, STORE_FILED_NOWHERE };

@@ -189,7 +189,7 @@ static uint64_t store_tag(const struct store_found *f)
 	return 0;
 }
 
-static enum rc store_resolve_found(struct store *s, const struct store_found *f, uint64_t message_bytes, bool local_only, struct arena *mem,
+static enum rc store_resolve_found(struct store *s, const struct store_found *f, uint64_t message_bytes, struct arena *mem,
 	struct store_resolved *out, struct err *err)
 {
 	struct store_judged j = {.message_bytes = message_bytes, .cause = CAUSE_RCPT_UNKNOWN};
@@ -198,8 +198,6 @@ static enum rc store_resolve_found(struct store *s, const struct store_found *f,
 	*out = (struct store_resolved){.cause = CAUSE_NONE, .tag = store_tag(f)};
 	switch (f->kind) {
 	case STORE_FOUND_FOREIGN:
-		if (local_only)
-			*out = (struct store_resolved){.cause = CAUSE_RELAY_DENIED_UNAUTH};
 		return RC_OK;
 	case STORE_FOUND_ACCOUNT:
 		store_judge_account(&j, f);
@@ -218,7 +216,7 @@ static enum rc store_resolve_found(struct store *s, const struct store_found *f,
 	return RC_OK;
 }
 
-enum rc store_resolve(struct store *s, struct span address, uint64_t message_bytes, bool local_only, struct arena *mem, struct store_resolved *out,
+enum rc store_resolve(struct store *s, struct span address, uint64_t message_bytes, struct arena *mem, struct store_resolved *out,
 	struct err *err)
 {
 	struct store_name name;
@@ -236,7 +234,7 @@ enum rc store_resolve(struct store *s, struct span address, uint64_t message_byt
 	if (rc == RC_OK)
 		rc = store_find(s, &name, &found, err);
 	if (rc == RC_OK)
-		rc = store_resolve_found(s, &found, message_bytes, local_only, mem, out, err);
+		rc = store_resolve_found(s, &found, message_bytes, mem, out, err);
 out:
 	arena_clear(&scratch);
 	return rc;

@@ -297,7 +297,9 @@ static enum rc store_send_as_remove_in(struct store *s, struct span account_addr
 	return rc;
 }
 
-enum rc store_send_as_add(struct store *s, struct span account_address, struct span address_or_at_domain, struct err *err)
+typedef enum rc store_send_as_change(struct store *s, struct span account_address, struct span what, struct arena *mem, struct err *err);
+
+static enum rc store_send_as_do(struct store *s, store_send_as_change *change, struct span account_address, struct span what, struct err *err)
 {
 	struct arena mem;
 	bool own;
@@ -306,23 +308,19 @@ enum rc store_send_as_add(struct store *s, struct span account_address, struct s
 	if (rc != RC_OK)
 		return rc;
 	arena_init(&mem, 32 * STORE_ADDRESS_BYTES);
-	rc = store_send_as_add_in(s, account_address, address_or_at_domain, &mem, err);
+	rc = change(s, account_address, what, &mem, err);
 	arena_clear(&mem);
 	return store_write_end(s, own, rc, err);
 }
 
+enum rc store_send_as_add(struct store *s, struct span account_address, struct span address_or_at_domain, struct err *err)
+{
+	return store_send_as_do(s, store_send_as_add_in, account_address, address_or_at_domain, err);
+}
+
 enum rc store_send_as_remove(struct store *s, struct span account_address, struct span address_or_at_domain, struct err *err)
 {
-	struct arena mem;
-	bool own;
-	enum rc rc = store_write_begin(s, &own, err);
-
-	if (rc != RC_OK)
-		return rc;
-	arena_init(&mem, 32 * STORE_ADDRESS_BYTES);
-	rc = store_send_as_remove_in(s, account_address, address_or_at_domain, &mem, err);
-	arena_clear(&mem);
-	return store_write_end(s, own, rc, err);
+	return store_send_as_do(s, store_send_as_remove_in, account_address, address_or_at_domain, err);
 }
 
 enum rc store_send_as_each(struct store *s, struct span account_address, enum rc (*each)(void *arg, struct span address), void *arg, struct err *err)

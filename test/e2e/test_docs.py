@@ -210,6 +210,7 @@ README = {
     'mailroom help filter': expects('filter add', 'filter list'),
     'mailroom help limit': expects('limit list', 'limit set'),
     'mailroom help relay': expects('relay list', 'relay revoke'),
+    'mailroom help doctor': expects('--password-stdin'),
     'mailroom queue list': expects(''),
     'mailroom queue show ID': queue_show,
     'mailroom message ids': expects(''),

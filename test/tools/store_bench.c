@@ -72,7 +72,7 @@ static void bench_one(struct bench *b, uint64_t n)
 	(void)snprintf(message_id, sizeof(message_id), "<%016llx.%llu@elsewhere.example>", (unsigned long long)rng_u64(), (unsigned long long)n);
 	rng_fill(digest, sizeof(digest));
 	arena_init(&mem, 4096);
-	bench_need(store_resolve(b->s, span_str(address), b->body.len, true, &mem, &found, &err), &err);
+	bench_need(store_resolve(b->s, span_str(address), b->body.len, &mem, &found, &err), &err);
 	rcpt.address = span_str(address);
 	rcpt.tag = found.tag;
 	m.rcpts = &rcpt;

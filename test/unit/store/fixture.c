@@ -88,7 +88,7 @@ struct fixture_result fixture_accept(struct fixture *f, const struct fixture_mai
 		m.body = S(mail->body ? mail->body : "Hello.\r\n");
 	for (; mail->rcpts[m.rcpt_count]; m.rcpt_count++) {
 		found = (struct store_resolved){0};
-		assert_rc(RC_OK, store_resolve(f->s, S(mail->rcpts[m.rcpt_count]), 0, false, &f->mem, &found, &f->err));
+		assert_rc(RC_OK, store_resolve(f->s, S(mail->rcpts[m.rcpt_count]), 0, &f->mem, &found, &f->err));
 		rcpts[m.rcpt_count] = (struct store_rcpt){.address = S(mail->rcpts[m.rcpt_count]), .tag = found.tag, .notify = 1, .orcpt = S("rfc822;x@y")};
 	}
 	r.rc = store_accept(f->s, &m, &r.id, &r.repeat, &r.cause, &f->err);

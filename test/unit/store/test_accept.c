@@ -79,8 +79,8 @@ static void recipients_that_went_meanwhile(void **state)
 	bool repeat;
 	int64_t id;
 
-	assert_rc(RC_OK, store_resolve(f->s, S("anna@example.org"), 0, true, &f->mem, &anna, &f->err));
-	assert_rc(RC_OK, store_resolve(f->s, S("bert@example.org"), 0, true, &f->mem, &bert, &f->err));
+	assert_rc(RC_OK, store_resolve(f->s, S("anna@example.org"), 0, &f->mem, &anna, &f->err));
+	assert_rc(RC_OK, store_resolve(f->s, S("bert@example.org"), 0, &f->mem, &bert, &f->err));
 	rcpts[0] = (struct store_rcpt){.address = S("anna@example.org"), .tag = anna.tag};
 	rcpts[1] = (struct store_rcpt){.address = S("bert@example.org"), .tag = bert.tag};
 	assert_rc(RC_OK, store_account_remove(f->s, S("anna@example.org"), &f->err));

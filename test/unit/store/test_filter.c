@@ -60,7 +60,7 @@ static uint64_t tag_of(struct fixture *f, const char *address)
 {
 	struct store_resolved r = {0};
 
-	assert_rc(RC_OK, store_resolve(f->s, S(address), 0, false, &f->mem, &r, &f->err));
+	assert_rc(RC_OK, store_resolve(f->s, S(address), 0, &f->mem, &r, &f->err));
 	assert_int_equal(CAUSE_NONE, r.cause);
 	return r.tag;
 }

@@ -144,10 +144,10 @@ static void names_behind_tags(void **state)
 	struct span name;
 
 	assert_rc(RC_OK, store_alias_add(f->s, S("info@example.org"), S("anna@example.org"), &f->err));
-	assert_rc(RC_OK, store_resolve(f->s, S("anna+x@example.org"), 0, true, &f->mem, &found, &f->err));
+	assert_rc(RC_OK, store_resolve(f->s, S("anna+x@example.org"), 0, &f->mem, &found, &f->err));
 	assert_rc(RC_OK, store_rate_tag_name(f->s, found.tag, &f->mem, &name, &f->err));
 	assert_true(span_eq(name, SPAN_LIT("anna@example.org")));
-	assert_rc(RC_OK, store_resolve(f->s, S("info@example.org"), 0, true, &f->mem, &found, &f->err));
+	assert_rc(RC_OK, store_resolve(f->s, S("info@example.org"), 0, &f->mem, &found, &f->err));
 	assert_rc(RC_OK, store_rate_tag_name(f->s, found.tag, &f->mem, &name, &f->err));
 	assert_true(span_eq(name, SPAN_LIT("info@example.org")));
 	assert_rc(RC_NONE, store_rate_tag_name(f->s, 99999 << 3 | STORE_TAG_ALIAS, &f->mem, &name, &f->err));
