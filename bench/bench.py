@@ -70,8 +70,8 @@ class Bench:
         self.rows = []
         self.figures = {}
 
-    def load(self, port, sessions, messages, size, rcpt='u%02d@bench.test'):
-        out = subprocess.run([self.a.load, '-s', str(sessions), '-m', str(messages), '-l', str(size), '-u', '100', '-r', rcpt, '127.0.0.1:%d' % port],
+    def load(self, port, sessions, messages, size, rcpt='u%02d@bench.test', users=100):
+        out = subprocess.run([self.a.load, '-s', str(sessions), '-m', str(messages), '-l', str(size), '-u', str(users), '-r', rcpt, '127.0.0.1:%d' % port],
                              capture_output=True, text=True, timeout=300, check=True).stdout
         return json.loads(out)
 
@@ -240,25 +240,8 @@ def system_of(program, conf, home):
     return m
 
 
-def main():
-    ap = argparse.ArgumentParser()
-    ap.add_argument('--mailroom', required=True)
-    ap.add_argument('--load', required=True)
-    ap.add_argument('--beside')
-    ap.add_argument('--dir', default='/var/tmp/mailroom-bench')
-    ap.add_argument('--repeats', type=int, default=3)
-    ap.add_argument('--seconds', type=float, default=2.5)
-    ap.add_argument('--mailbox', type=int, default=100000)
-    a = ap.parse_args()
-    if os.geteuid() != 0:
-        sys.exit('bench: Postfix needs root')
-    import resource
-    resource.setrlimit(resource.RLIMIT_NOFILE, (20000, 20000))
-    os.environ['MAILROOM'] = os.path.abspath(a.mailroom)
+def accepting(b, a):
     import mailroom
-    os.makedirs(a.dir, exist_ok=True)
-    os.chmod(a.dir, 0o755)
-    b = Bench(a)
     pf_dir = os.path.join(a.dir, 'postfix')
     home = os.path.join(a.dir, 'home')
     pf_port, sink_port = mailroom.free_ports(2)
@@ -306,6 +289,33 @@ def main():
     finally:
         subprocess.run([os.path.join(HERE, 'postfix.sh'), pf_dir, str(pf_port), 'stop'], check=False)
         sink.send_signal(signal.SIGKILL)
+
+
+def main():
+    ap = argparse.ArgumentParser()
+    ap.add_argument('--mailroom', required=True)
+    ap.add_argument('--load', required=True)
+    ap.add_argument('--beside')
+    ap.add_argument('--dir', default='/var/tmp/mailroom-bench')
+    ap.add_argument('--repeats', type=int, default=3)
+    ap.add_argument('--seconds', type=float, default=2.5)
+    ap.add_argument('--mailbox', type=int, default=100000)
+    ap.add_argument('--only-delivery', action='store_true')
+    a = ap.parse_args()
+    if os.geteuid() != 0:
+        sys.exit('bench: Postfix needs root')
+    import resource
+    resource.setrlimit(resource.RLIMIT_NOFILE, (20000, 20000))
+    os.environ['MAILROOM'] = os.path.abspath(a.mailroom)
+    import mailroom
+    os.makedirs(a.dir, exist_ok=True)
+    os.chmod(a.dir, 0o755)
+    b = Bench(a)
+    if not a.only_delivery:
+        accepting(b, a)
+    import delivery
+    delivery.beside_postfix(b, a.dir)
+    delivery.dead_destinations(b, a.dir)
     for name, value in b.figures.items():
         print('figure %s %.3f' % (name, value))
 

@@ -1,8 +1,8 @@
 #!/bin/bash
-# postfix.sh DIR PORT start|stop: Postfix from Debian's package, unpacked below DIR (nothing is installed), taking mail for u00..u99@bench.test on 127.0.0.1:PORT.
-# Also unpacks smtp-sink. `start` prints the pid of its master. Needs root, as Postfix does.
+# postfix.sh DIR PORT start|stop [SINK]: Postfix from Debian's package, unpacked below DIR (nothing is installed), taking mail for u00..u99@bench.test on 127.0.0.1:PORT.
+# With SINK it takes mail for everywhere, too, and sends it to 127.0.0.1:SINK. Also unpacks smtp-sink. `start` prints the pid of its master. Needs root, as Postfix does.
 set -eu
-dir=$1 port=$2 what=$3
+dir=$1 port=$2 what=$3 sink=${4:-}
 pkg=$dir/pkg etc=$dir/etc spool=$dir/spool
 if [ "$what" = stop ]; then
 	[ -f "$dir/master.pid" ] && kill "$(cat "$dir/master.pid")" 2>/dev/null || true
@@ -64,6 +64,8 @@ maillog_file = $dir/postfix.log
 maillog_file_prefixes = $dir
 alias_maps =
 alias_database =
+${sink:+relayhost = [127.0.0.1]:$sink}
+${sink:+default_transport = smtp}
 import_environment = LD_LIBRARY_PATH=$pkg/usr/lib/postfix:$pkg/usr/lib/x86_64-linux-gnu MAIL_CONFIG=$etc
 X
 cat >"$etc/master.cf" <<X
@@ -79,6 +81,10 @@ flush unix n - n 1000? 0 flush
 proxymap unix - - n - - proxymap
 error unix - - n - - error
 virtual unix - n n - - virtual
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+retry unix - - n - - error
+scache unix - - n - 1 scache
 anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
 X

@@ -16,6 +16,19 @@ FIXED_TEXT = {
     ("base/err.h", "err", "words"): "short-lived, on the stack of whoever asks; words for a person may be cut",
     ("proto/smtp/smtp_internal.h", "smtp_in", "ref"): "the owner's own session name, at most 16 bytes by contract",
     ("proto/smtp/smtp_internal.h", "smtp_in", "mechanism"): "SASL names have at most 20 characters (RFC 4422 3.1), longer ones are refused",
+    ("proto/smtp/smtp_out_internal.h", "smtp_out_reply", "enhanced"): "d.ddd.ddd is the longest (RFC 3463 2); anything longer is none",
+    ("role/dns_answer.h", "dns_answer", "canonical"): "a name of the DNS, 255 bytes at most (RFC 1035 2.3.4)",
+    ("role/dns_answer.h", "dns_answer", "words"): "words for the log, may be cut",
+    ("role/relay.h", "relay_failure", "enhanced"): "d.ddd.ddd is the longest (RFC 3463 2)",
+    ("role/relay.h", "relay_failure", "host"): "a host name, 255 bytes at most",
+    ("role/relay.h", "relay_failure", "address"): "a numeric IP address and a port",
+    ("role/relay.h", "relay_failure", "tls"): "words for the log, may be cut",
+    ("role/relay.h", "relay_failure", "words"): "a remote's words, cut by the engine already",
+    ("role/relay.h", "relay_conn", "address"): "a numeric IP address and a port",
+    ("role/relay.h", "relay_conn", "tls_words"): "words for the log, may be cut",
+    ("role/relay_route.h", "relay_host", "name"): "a host name, 255 bytes at most; longer ones are refused",
+    ("role/relay_tls.h", "relay_tls_state", "words"): "words for the log, may be cut",
+    ("role/relay_tls_internal.h", "relay_tls_host", "words"): "words for the log, may be cut",
     ("role/role_store_rates.h", "role_rates_said", "limit"): "a number and words of rate_kind.c, far shorter",
     ("role/role_store_rates.h", "role_rates_said", "retry"): "a number and a unit",
     ("role/worker.h", "session", "ref"): "the session name that we make ourselves",
@@ -43,7 +56,7 @@ NETWORK_NEVER = {
     "openlog": "opens a socket of its own; roles log through base/log",
 }
 # what a role that parses bytes from the network is made of
-NETWORK = re.compile(r"^(base|loop|ipc|mail|cause|proto|policy)/|^role/(mx|user|relay|web|worker)[^/]*$")
+NETWORK = re.compile(r"^(base|loop|ipc|mail|cause|proto|policy)/|^role/(mx|user|relay|dns|fetch|names|session|web|worker|role_(mx|user|relay|dns|fetch))[^/]*$")
 
 TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
 CALL = re.compile(r"(?<![\w.])(?<!->)([A-Za-z_]\w*)\s*\(")

@@ -6,7 +6,7 @@ usage: gen-messages.py DEF OUT.h OUT.c | gen-messages.py --doc DEF | gen-message
 import re
 import sys
 
-ROLES = ["none", "parent", "mx", "user", "auth", "keys", "store"]
+ROLES = ["none", "parent", "mx", "user", "auth", "keys", "store", "dns", "relay", "fetch"]
 INTS = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "bool": 1}
 CTYPES = {"u8": "uint8_t", "u16": "uint16_t", "u32": "uint32_t", "u64": "uint64_t", "bool": "bool", "span": "struct span",
           "list": "struct msg_list", "fd": "int"}

@@ -26,9 +26,12 @@ CLIENT_KEYS = {'slug', 'name', 'platform', 'recognise', 'source', 'checked', 'se
 DIALOG_KEYS = REPLY_KEYS | {'shown'}
 WHAT = ['account', 'address', 'password', 'user-name', 'incoming-type', 'incoming-server', 'incoming-port', 'incoming-security', 'incoming-auth', 'outgoing-server',
         'outgoing-port', 'outgoing-security', 'outgoing-auth', 'outgoing-choose', 'leave-copy', 'identity', 'protocol-log']  # the order of enum client_what
+LINE = ['outgoing', 'imap', 'pop3', 'tls', 'starttls', 'none']  # of the settings in one line: as struct client_line has them
+LINE_FACTS = {'address', 'login', 'login-url', 'host', 'port', 'security'}
 FACTS = {'address', 'login', 'imap-host', 'imap-port', 'imap-tls', 'pop3-host', 'pop3-port', 'pop3-tls', 'smtp-host', 'smtp-port', 'smtp-tls'}
 TEST_KEYS = {'text', 'cause', 'source', 'emitter', 'note'}
 PATTERN_MIN, PATTERN_MAX = 4, 80
+PROBE_MAX = 140
 CODES_MAX = 4
 CAUSES_MAX = 4
 # words that say only that something went wrong: a pattern of nothing else would fit every refusal
@@ -151,9 +154,23 @@ def check_facts(where, text, longest):
         need(name in FACTS, f'{where}: unknown placeholder {{{name}}}; known: {" ".join(sorted(FACTS))}')
 
 
+def check_line(line):
+    need(isinstance(line, dict) and set(line) <= set(LINE) and 'outgoing' in line, f'line: outgoing, and of {" ".join(LINE)} what the program can')
+    for key in LINE[:3]:
+        if key in line:
+            check_words('line.' + key, line[key], 240)
+            for name in re.findall(r'\{([^}]*)\}', line[key]):
+                need(name in LINE_FACTS, f'line.{key}: unknown placeholder {{{name}}}; known: {" ".join(sorted(LINE_FACTS))}')
+    for key in LINE[3:]:
+        need(isinstance(line.get(key, ''), str) and len(line.get(key, '')) <= 60, f'line.{key}: how the program calls it, at most 60 characters')
+
+
 def check_client_file(data, stem, slugs):
     need(isinstance(data, dict), 'must be a map')
     client = dict(data)
+    line = client.pop('line', {})
+    if line:
+        check_line(line)
     sources = client.pop('sources', {})
     check_head(client, stem, {'slug', 'name', 'platform', 'recognise', 'source', 'checked', 'settings', 'steps', 'dialogs'})
     need(set(client) == CLIENT_KEYS, f'unknown: {" ".join(sorted(set(client) - CLIENT_KEYS))}')
@@ -169,7 +186,7 @@ def check_client_file(data, stem, slugs):
     for dialog in client['dialogs']:
         check_reply(dialog, slugs, DIALOG_KEYS, sources, client['checked'])
         dialog['stages'] = dialog['stages'] or ['client']
-    return dict(client, kind='client', replies=client['dialogs'])
+    return dict(client, kind='client', line=line, replies=client['dialogs'])
 
 
 def check_tests(data, slugs, emitters):
@@ -226,6 +243,20 @@ def contradictions(emitters):
             seen.setdefault(reply['pattern'], []).append((emitter['slug'], reply))
 
 
+def load_probes(path, slugs, problems):
+    """{slug: what to fetch}"""
+    try:
+        probes = yaml.load(path.read_text(encoding='utf-8'), causes.StrictLoader)
+        need(isinstance(probes, dict), 'must be a map')
+        for slug, text in probes.items():
+            need(slug in slugs, f'there is no "{slug}" in causes/')
+            check_words(slug, text, PROBE_MAX)
+        return probes
+    except (Bad, yaml.YAMLError, OSError, UnicodeDecodeError) as e:
+        problems.append(f'{path}: {e}')
+        return {}
+
+
 def load_directory(directory, check, problems, slugs):
     entries = []
     for path in sorted(directory.glob('*.yaml')):
@@ -243,21 +274,27 @@ def load(knowledge):
     names = [e['slug'] for e in emitters + clients]
     problems += [f'the slug "{n}" is given twice' for n in set(names) if names.count(n) > 1]
     problems += contradictions(emitters + clients)
-    return emitters, clients, problems
+    return emitters, clients, load_probes(knowledge / 'probes.yaml', entries, problems), problems
 
 
 def check(knowledge):
-    emitters, clients, problems = load(knowledge)
+    emitters, clients, probes, problems = load(knowledge)
     entries, _ = causes.load(knowledge / 'causes')
     tests = []
-    try:
-        data = yaml.load((knowledge / 'tests/messages.yaml').read_text(encoding='utf-8'), causes.StrictLoader)
-        tests = check_tests(data, entries, {e['slug'] for e in emitters + clients})
-        literal = known_words(tests, emitters + clients)
-        if literal * 2 > len(tests):
-            problems.append(f'tests/messages.yaml: {literal} of {len(tests)} messages stand literally in the patterns, at most half may')
-    except (Bad, yaml.YAMLError, OSError, UnicodeDecodeError) as e:
-        problems.append(f'tests/messages.yaml: {e}')
+    for path in sorted((knowledge / 'tests').glob('*.yaml')):
+        try:
+            data = yaml.load(path.read_text(encoding='utf-8'), causes.StrictLoader)
+            found = check_tests(data, entries, {e['slug'] for e in emitters + clients})
+            literal = known_words(found, emitters + clients)
+            if path.stem == 'messages' and literal * 2 > len(found):
+                problems.append(f'{path}: {literal} of {len(found)} messages stand literally in the patterns, at most half may')
+            both = {t for t, _ in tests} & {t for t, _ in found}
+            if both:
+                problems.append(f'{path}: {len(both)} messages stand in another file, too')
+            tests += found
+        except (Bad, yaml.YAMLError, OSError, UnicodeDecodeError) as e:
+            problems.append(f'{path}: {e}')
+    literal = known_words(tests, emitters + clients)
     for problem in problems:
         print(f'gen-replies: {problem}', file=sys.stderr)
     if problems:
@@ -266,7 +303,7 @@ def check(knowledge):
     dialogs = [r for c in clients for r in c['replies']]
     print(f'{len(replies)} reply patterns of {len(emitters)} emitters, {len({s for r in replies + dialogs for s, _ in r["causes"]})} causes named; '
           f'{len(clients)} mail programs with {sum(len(c["settings"]) for c in clients)} places of settings and {len(dialogs)} dialogs; '
-          f'{len(tests)} test messages, {len(tests) - literal} of them in no pattern; {len(entries)} causes')
+          f'{len(tests)} test messages, {len(tests) - literal} of them in no pattern; {len(entries)} causes, {len(probes)} with a probe')
     return 0
 
 
@@ -312,6 +349,10 @@ def selftest():
     return 1 if wrong else 0
 
 
+def c_string(text):
+    return '"' + ''.join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f'\\{b:03o}' for b in text.encode()) + '"'
+
+
 class Pool:
     """all strings in one array, each once; offset 0 is the empty string"""
 
@@ -328,8 +369,7 @@ class Pool:
     def c(self):
         lines = []
         for text in self.items:
-            body = ''.join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f'\\{b:03o}' for b in text.encode())
-            lines.append(f'\t"{body}\\0"\n')
+            lines.append(f'\t{c_string(text)[:-1]}\\0"\n')
         return ''.join(lines)
 
 
@@ -375,10 +415,12 @@ class Tables:
         for setting in entry['settings']:
             self.settings.append(f'{{CLIENT_{setting["what"].upper().replace("-", "_")}, {self.pool.add(setting["where"])}}}')
         word, count = self.list(entry['steps'])
-        self.clients.append(f'{{{len(self.emitters)}, {self.pool.add(entry["platform"])}, {first}, {len(entry["settings"])}, {word}, {count}}}')
+        self.clients.append(f'{{{len(self.emitters)}, {self.pool.add(entry["platform"])}, {first}, {len(entry["settings"])}, {word}, {count}, '
+                            f'{{{", ".join(str(self.pool.add(entry["line"].get(k, ""))) for k in LINE)}}}, '
+                            f'{sum(1 << i for i, k in enumerate(LINE) if k in entry["line"])}}}')
         self.add_emitter(entry)
 
-    def c(self):
+    def c(self, probes):
         def array(kind, name, rows):
             return f'const {kind} {name}[] = {{\n' + ''.join(f'\t{r},\n' for r in rows) + '};\n'
 
@@ -386,6 +428,7 @@ class Tables:
                 f'const char reply_pool[] =\n{self.pool.c()}\t"";\n' + array('uint32_t', 'reply_words', self.words) + array('struct reply_cause', 'reply_causes', self.causes)
                 + array('struct reply_pattern', 'reply_patterns', self.replies) + array('struct reply_emitter', 'reply_emitters', self.emitters)
                 + array('struct client_setting', 'client_settings', self.settings) + array('struct client_program', 'client_programs', self.clients)
+                + 'const char *const cause_probes[CAUSE_COUNT] = {\n' + ''.join(f'\t[{causes.enum_name(s)}] = {c_string(t)},\n' for s, t in sorted(probes.items())) + '};\n'
                 + f'const size_t reply_pattern_count = {len(self.replies)};\nconst size_t reply_emitter_count = {len(self.emitters)};\n'
                 f'const size_t client_program_count = {len(self.clients)};\n')
 
@@ -399,7 +442,7 @@ def main(argv):
         print(__doc__, file=sys.stderr)
         return 2
     knowledge = pathlib.Path(argv[1])
-    emitters, clients, problems = load(knowledge)
+    emitters, clients, probes, problems = load(knowledge)
     for problem in problems:
         print(f'gen-replies: {problem}', file=sys.stderr)
     if problems:
@@ -409,9 +452,9 @@ def main(argv):
         tables.add_emitter(entry)
     for entry in clients:
         tables.add_client(entry)
-    causes.write_changed(argv[2], tables.c())
+    causes.write_changed(argv[2], tables.c(probes))
     if len(argv) == 4:  # a directory is a dependency too: a new file changes its time
-        deps = [p for d in ['causes', 'replies', 'clients'] for p in [knowledge / d, *sorted((knowledge / d).glob('*.yaml'))]]
+        deps = [p for d in ['causes', 'replies', 'clients'] for p in [knowledge / d, *sorted((knowledge / d).glob('*.yaml'))]] + [knowledge / 'probes.yaml']
         name = os.path.relpath(argv[2]) if not os.path.isabs(argv[2]) else argv[2]
         pathlib.Path(argv[3]).write_text(f'{name}: {" ".join(str(p).replace(" ", chr(92) + " ") for p in deps)}\n')
     return 0

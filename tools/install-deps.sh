@@ -1,9 +1,9 @@
 #!/bin/bash
 # install-deps.sh build|try|test ...: installs the Debian packages of these kinds that are missing; says nothing when all are there.
 set -eu
-build="gcc meson ninja-build pkg-config python3 python3-yaml libevent-dev libssl-dev libsqlite3-dev libgsasl-dev libcrypt-dev libconfuse-dev libjansson-dev libseccomp-dev libarchive-dev libcmocka-dev"
+build="gcc meson ninja-build pkg-config python3 python3-yaml libevent-dev libssl-dev libsqlite3-dev libgsasl-dev libcrypt-dev libconfuse-dev libjansson-dev libseccomp-dev libarchive-dev libcurl4-openssl-dev libidn2-dev libunbound-dev libcmocka-dev"
 try="swaks libnet-ssleay-perl libio-socket-ssl-perl libauthen-sasl-perl curl" # the clients that run and demo speak of
-test="clang libclang-rt-14-dev python3-pytest git make msmtp mpop mutt openssl strace sqlite3 gsasl mandoc procps util-linux mount e2fsprogs faketime"
+test="clang libclang-rt-14-dev python3-pytest python3-pytest-xdist git make msmtp mpop mutt openssl strace sqlite3 gsasl mandoc procps util-linux mount e2fsprogs faketime iproute2 ldnsutils python3-dkim python3-nacl"
 want=""
 for kind in "$@"; do
 	case $kind in
@@ -13,6 +13,7 @@ for kind in "$@"; do
 	*) echo "install-deps.sh: no such kind: $kind" >&2; exit 2 ;;
 	esac
 done
+command -v npm >/dev/null || case " $* " in *" test "*) want="$want nodejs npm" ;; esac # there may be another one than Debian's
 missing=""
 for p in $want; do
 	dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q '^install ok installed' || missing="$missing $p"

@@ -70,7 +70,8 @@ def unit():
 
 
 def pytest():
-    result = run([PYTHON, '-m', 'pytest', '-q', '--durations=5', 'test/e2e'])
+    # most of them wait for something most of the time
+    result = run([PYTHON, '-m', 'pytest', '-q', '--durations=15', '-n', '4', '--dist', 'loadfile', 'test/e2e'])
     return counted(result, r'(\d+) passed', r'(\d+) (?:failed|error)')
 
 

@@ -39,7 +39,7 @@ enum mailroom_answer_form {
 	MAILROOM_ANSWER_REPLY, /* a reply, a dialog, a code, the name of a cause */
 	MAILROOM_ANSWER_BOUNCE,
 	MAILROOM_ANSWER_TRANSCRIPT,
-	MAILROOM_ANSWER_LOG, /* nothing more is known: give it to mailroom_answer_log_feed */
+	MAILROOM_ANSWER_LOG, /* the causes are those of its refusals, the most frequent first; mailroom_answer_log_feed tells whom they hit */
 };
 
 /* What is beyond MAILROOM_ANSWER_BYTES is not looked at. Never NULL; free it. */
@@ -68,7 +68,13 @@ const char *mailroom_answer_enhanced(const struct mailroom_answer *answer);
 /* what led to it, the first thing that went wrong first */
 size_t mailroom_answer_step_count(const struct mailroom_answer *answer);
 const char *mailroom_answer_step(const struct mailroom_answer *answer, size_t step);
-/* further recipients or conversations in the same text, of which nothing is said */
+/* of a bounce: those to whom the message did not come, each with a cause of its own ("insufficient-text": not decided); at most 16 */
+size_t mailroom_answer_recipient_count(const struct mailroom_answer *answer);
+const char *mailroom_answer_recipient(const struct mailroom_answer *answer, size_t recipient);
+const char *mailroom_answer_recipient_slug(const struct mailroom_answer *answer, size_t recipient);
+double mailroom_answer_recipient_confidence(const struct mailroom_answer *answer, size_t recipient);
+const char *mailroom_answer_recipient_evidence(const struct mailroom_answer *answer, size_t recipient);
+/* further recipients, conversations or refusals in the same text; the causes above are not theirs */
 size_t mailroom_answer_more(const struct mailroom_answer *answer);
 int mailroom_answer_is_cut(const struct mailroom_answer *answer);
 
@@ -76,6 +82,8 @@ int mailroom_answer_is_cut(const struct mailroom_answer *answer);
 const char *mailroom_answer_slug(const struct mailroom_answer *answer, size_t cause);
 double mailroom_answer_confidence(const struct mailroom_answer *answer, size_t cause); /* 0 to 1 */
 const char *mailroom_answer_why(const struct mailroom_answer *answer, size_t cause);   /* what in the text speaks for it */
+const char *mailroom_answer_against(const struct mailroom_answer *answer,
+				    size_t cause); /* what in the text, or in what happened before, speaks against it; "" mostly */
 const char *mailroom_answer_note(const struct mailroom_answer *answer, size_t cause);  /* what else to know about these words; "" mostly */
 const char *mailroom_answer_known_from(const struct mailroom_answer *answer,
 				       size_t cause); /* where these words can be looked up; "" where only codes spoke */

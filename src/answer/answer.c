@@ -8,7 +8,7 @@ enum { WHY_BYTES = 1024 };
 
 struct mailroom_answer {
 	struct finding f;
-	struct buf why[EXPLAIN_FOUND_MAX];
+	struct buf why[EXPLAIN_FOUND_MAX], against[EXPLAIN_FOUND_MAX], ask;
 	bool cut;
 };
 
@@ -22,6 +22,16 @@ int mailroom_answer_abi(void)
 	return MAILROOM_ANSWER_ABI;
 }
 
+/* what the text and what happened before say against a cause */
+static void answer_against(struct buf *out, const struct finding *f, size_t cause)
+{
+	const char *words;
+
+	explain_against(out, &f->e, &f->e.found[cause]);
+	for (size_t from = 0; (words = facts_against(&f->facts, f->e.found[cause].cause, &from));)
+		buf_printf(out, "%s%s", out->len ? ", " : "", words);
+}
+
 struct mailroom_answer *mailroom_answer_text(const void *text, size_t bytes)
 {
 	struct mailroom_answer *a = mem_zalloc(sizeof(*a));
@@ -31,13 +41,24 @@ struct mailroom_answer *mailroom_answer_text(const void *text, size_t bytes)
 	a->cut = bytes > MAILROOM_ANSWER_BYTES || a->f.e.cut;
 	for (size_t i = 0; i < EXPLAIN_FOUND_MAX; i++) {
 		buf_init(&a->why[i], WHY_BYTES);
-		if (i < a->f.e.count)
+		buf_init(&a->against[i], WHY_BYTES);
+		if (i < a->f.e.count) {
 			explain_why(&a->why[i], &a->f.e.found[i]);
+			answer_against(&a->against[i], &a->f, i);
+		}
 		(void)buf_cstr(&a->why[i]);
+		(void)buf_cstr(&a->against[i]);
 	}
+	buf_init(&a->ask, WHY_BYTES);
+	explain_ask(&a->ask, &a->f.e);
+	(void)buf_cstr(&a->ask);
 	(void)buf_cstr(&a->f.evidence);
 	for (size_t i = 0; i < FINDING_STEPS; i++)
 		(void)buf_cstr(&a->f.steps[i]);
+	for (size_t i = 0; i < a->f.recipient_count; i++) {
+		(void)buf_cstr(&a->f.recipients[i].address);
+		(void)buf_cstr(&a->f.recipients[i].evidence);
+	}
 	return a;
 }
 
@@ -47,6 +68,9 @@ void mailroom_answer_free(struct mailroom_answer *a)
 		return;
 	for (size_t i = 0; i < EXPLAIN_FOUND_MAX; i++)
 		buf_clear(&a->why[i]);
+	for (size_t i = 0; i < EXPLAIN_FOUND_MAX; i++)
+		buf_clear(&a->against[i]);
+	buf_clear(&a->ask);
 	finding_clear(&a->f);
 	free(a);
 }
@@ -84,7 +108,7 @@ const char *mailroom_answer_verdict(const struct mailroom_answer *a)
 
 const char *mailroom_answer_ask(const struct mailroom_answer *a)
 {
-	return a ? explain_ask(&a->f.e) : NULL;
+	return a ? answer_text_of(&a->ask) : NULL;
 }
 
 const char *mailroom_answer_evidence(const struct mailroom_answer *a)
@@ -140,6 +164,44 @@ size_t mailroom_answer_more(const struct mailroom_answer *a)
 	return a ? a->f.more : 0;
 }
 
+static const struct finding_recipient *answer_recipient(const struct mailroom_answer *a, size_t recipient)
+{
+	return a && recipient < a->f.recipient_count ? &a->f.recipients[recipient] : NULL;
+}
+
+size_t mailroom_answer_recipient_count(const struct mailroom_answer *a)
+{
+	return a ? a->f.recipient_count : 0;
+}
+
+const char *mailroom_answer_recipient(const struct mailroom_answer *a, size_t recipient)
+{
+	const struct finding_recipient *r = answer_recipient(a, recipient);
+
+	return r ? answer_text_of(&r->address) : NULL;
+}
+
+const char *mailroom_answer_recipient_slug(const struct mailroom_answer *a, size_t recipient)
+{
+	const struct finding_recipient *r = answer_recipient(a, recipient);
+
+	return r ? cause_slug(r->cause) : NULL;
+}
+
+double mailroom_answer_recipient_confidence(const struct mailroom_answer *a, size_t recipient)
+{
+	const struct finding_recipient *r = answer_recipient(a, recipient);
+
+	return r ? r->confidence : 0;
+}
+
+const char *mailroom_answer_recipient_evidence(const struct mailroom_answer *a, size_t recipient)
+{
+	const struct finding_recipient *r = answer_recipient(a, recipient);
+
+	return r ? answer_text_of(&r->evidence) : NULL;
+}
+
 int mailroom_answer_is_cut(const struct mailroom_answer *a)
 {
 	return a && a->cut;
@@ -174,6 +236,11 @@ double mailroom_answer_confidence(const struct mailroom_answer *a, size_t cause)
 const char *mailroom_answer_why(const struct mailroom_answer *a, size_t cause)
 {
 	return answer_cause(a, cause) ? answer_text_of(&a->why[cause]) : NULL;
+}
+
+const char *mailroom_answer_against(const struct mailroom_answer *a, size_t cause)
+{
+	return answer_cause(a, cause) ? answer_text_of(&a->against[cause]) : NULL;
 }
 
 const char *mailroom_answer_note(const struct mailroom_answer *a, size_t cause)

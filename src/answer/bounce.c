@@ -1,6 +1,7 @@
 /* bounce - a non-delivery report: the machine-readable part of RFC 3464 where there is one, else the free forms of qmail, Exim, Exchange,
  * Postfix, sendmail, Gmail, Courier and others. The words that it quotes are explained like a reply; what it says about itself is only the
  * frame. */
+#include "answer/bounce_mime.h"
 #include "answer/finding.h"
 #include "answer/mask.h"
 
@@ -8,12 +9,23 @@ enum {
 	VALUE_BYTES = 4096, /* of an unfolded field */
 	FREE_BYTES = 6144,  /* of the words of a free form */
 	FREE_LINES = 60,
+	FLAT_BYTES = 256 << 10, /* of the readable parts of a mail */
+};
+
+/* what the report says of one recipient */
+struct group {
+	struct span address, status, action, remote;
+	struct span reason; /* of a free form, in `words` */
+	struct buf diagnostic;
+	bool any;
 };
 
 struct bounce {
-	struct buf diagnostic, words;
-	struct span status, remote, recipient, action;
-	size_t recipients;
+	struct buf words;
+	struct group groups[FINDING_RECIPIENTS + 1]; /* one at least, of which nothing may be known */
+	size_t count;				     /* the last is open */
+	size_t recipients;			     /* all that are named */
+	struct span failed;			     /* X-Failed-Recipients */
 	bool report, header, begun, over;
 };
 
@@ -122,27 +134,55 @@ static void bounce_unfold(struct buf *out, struct span value, struct span rest)
 	}
 }
 
+static struct group *bounce_group(struct bounce *b)
+{
+	return &b->groups[b->count - 1];
+}
+
+/* an empty line ends what is said of one recipient */
+static void bounce_next_group(struct bounce *b)
+{
+	struct group *g = bounce_group(b);
+
+	if (!g->any)
+		return;
+	if (!g->address.len && !g->diagnostic.len && !g->status.len) { /* of the message as a whole */
+		g->any = false;
+		return;
+	}
+	if (b->count <= FINDING_RECIPIENTS) {
+		b->groups[b->count] = (struct group){.any = false};
+		buf_init(&b->groups[b->count++].diagnostic, VALUE_BYTES);
+	}
+}
+
 static void bounce_take_field(struct bounce *b, struct span line, struct span rest)
 {
+	struct group *g = bounce_group(b);
 	struct span value;
 
 	if (bounce_field(line, "Final-Recipient", &value)) {
+		if (g->address.len) {
+			bounce_next_group(b);
+			g = bounce_group(b);
+		}
 		b->recipients++;
-		b->report = true;
-		if (b->recipients == 1)
-			b->recipient = bounce_typed(value);
-	} else if (bounce_field(line, "Action", &value) && !b->action.len) {
-		b->action = value;
-	} else if (bounce_field(line, "Status", &value) && !b->status.len && value.len && byte_is_digit(value.ptr[0])) {
-		b->status = value;
-		b->report = true;
-	} else if (bounce_field(line, "Remote-MTA", &value) && !b->remote.len) {
-		b->remote = bounce_typed(value);
-	} else if (bounce_field(line, "Diagnostic-Code", &value) && !b->diagnostic.len) {
-		bounce_unfold(&b->diagnostic, value, rest);
-		b->report = true;
-	} else if (bounce_field(line, "X-Failed-Recipients", &value) && !b->recipient.len) {
-		b->recipient = value;
+		b->report = g->any = true;
+		g->address = bounce_typed(value);
+	} else if (bounce_field(line, "Action", &value) && !g->action.len) {
+		g->action = value;
+		g->any = true;
+	} else if (bounce_field(line, "Status", &value) && !g->status.len && value.len && byte_is_digit(value.ptr[0])) {
+		g->status = value;
+		b->report = g->any = true;
+	} else if (bounce_field(line, "Remote-MTA", &value) && !g->remote.len) {
+		g->remote = bounce_typed(value);
+		g->any = true;
+	} else if (bounce_field(line, "Diagnostic-Code", &value) && !g->diagnostic.len) {
+		bounce_unfold(&g->diagnostic, value, rest);
+		b->report = g->any = true;
+	} else if (bounce_field(line, "X-Failed-Recipients", &value) && !b->failed.len) {
+		b->failed = value;
 		b->header = true;
 	}
 }
@@ -176,6 +216,8 @@ static void bounce_scan(struct bounce *b, struct span text)
 
 		while (line.len && line.ptr[line.len - 1] <= ' ')
 			line.len--;
+		if (!line.len)
+			bounce_next_group(b);
 		bounce_take_field(b, line, text);
 		if (!b->over)
 			opens = LINE_HAS(line, openings);
@@ -213,8 +255,62 @@ static struct span bounce_said(struct span words)
 	return first;
 }
 
+/* "<a@b>:" of Postfix and qmail, and a line that is nothing but an address, as Exim has it: what follows is about that one */
+static struct span bounce_opener(struct span line)
+{
+	struct span s = span_trim(line);
+	size_t close = span_find(s, '>');
+
+	if (s.len > 4 && s.ptr[0] == '<' && close + 1 < s.len && s.ptr[close + 1] == ':' && span_find(s, '@') < close)
+		return span_of(s.ptr + 1, close - 1);
+	if (s.len > 4 && span_find(s, '@') < s.len && span_find(s, ' ') == s.len && byte_is_alnum(s.ptr[0]) &&
+	    byte_is_alnum(s.ptr[s.len - 1]) && span_find(s, ':') == s.len && line.len > s.len)
+		return s;
+	return SPAN_NONE;
+}
+
+static struct group *bounce_find_group(struct bounce *b, struct span address)
+{
+	for (size_t i = 0; i < b->count; i++)
+		if (span_eq_nocase(b->groups[i].address, address))
+			return &b->groups[i];
+	if (!b->report && b->count <= FINDING_RECIPIENTS) {
+		struct group *g = bounce_group(b);
+
+		g->address = address;
+		g->any = true;
+		b->recipients++;
+		bounce_next_group(b);
+		return g;
+	}
+	return NULL;
+}
+
+/* what a free form says of each recipient, where it names several */
+static void bounce_split(struct bounce *b)
+{
+	struct span rest = buf_span(&b->words);
+	struct group *open = NULL;
+
+	while (rest.len) {
+		struct span whole = rest, line = span_cut(&rest, '\n'), address = bounce_opener(line);
+
+		if (address.len) {
+			open = bounce_find_group(b, address);
+			if (open && !open->reason.len)
+				open->reason = whole;
+			else
+				open = NULL;
+		}
+		if (open)
+			open->reason.len = (size_t)((rest.ptr ? rest.ptr : whole.ptr + whole.len) - open->reason.ptr);
+		if (open && !span_trim(line).len && open->reason.len > address.len + 8)
+			open = NULL;
+	}
+}
+
 /* Who wrote the words: Remote-MTA and "said" mean the next server; the report's own server writes the rest. */
-static void bounce_speaker(const struct bounce *b, struct finding *out)
+static void bounce_speaker(const struct group *g, struct finding *out)
 {
 	static const char *const quoted[] = {"said:",
 					     "said ",
@@ -229,67 +325,138 @@ static void bounce_speaker(const struct bounce *b, struct finding *out)
 	finding_speaker(out);
 	if (out->speaker == SPEAKER_DNS_LIST || out->speaker == SPEAKER_DNS || out->speaker == SPEAKER_OURS)
 		return;
-	if (b->remote.len || bounce_line_has(buf_span(&out->evidence), quoted, sizeof(quoted) / sizeof(quoted[0])))
+	if (g->remote.len || bounce_line_has(buf_span(&out->evidence), quoted, sizeof(quoted) / sizeof(quoted[0])))
 		out->speaker = SPEAKER_REMOTE;
 	else if (out->speaker == SPEAKER_UNKNOWN)
 		out->speaker = SPEAKER_SERVER;
 }
 
-static void bounce_judge(struct bounce *b, struct finding *out)
+static bool bounce_is_better(const struct explanation *e, const struct explanation *than)
 {
-	struct explanation free_words;
-	struct explain_context context = {0, EXPLAIN_NO_EMITTER};
+	return !than->count || (e->count && !e->undecided && (than->undecided || e->found[0].confidence > than->found[0].confidence));
+}
 
-	out->form = FORM_BOUNCE;
-	if (b->diagnostic.len) {
-		explain_text_in(buf_span(&b->diagnostic), &context, &out->e);
-		finding_evidence(out, buf_span(&b->diagnostic));
+/* the causes of one recipient: what the server said for machines, else for people, else the bare status. `words`: of the whole report */
+static struct span bounce_explain(const struct group *g, struct span words, struct explanation *out)
+{
+	struct span evidence = SPAN_NONE, reason = g->reason.len ? g->reason : words;
+	struct explanation other;
+
+	*out = (struct explanation){.emitter = EXPLAIN_NO_EMITTER, .program = EXPLAIN_NO_EMITTER};
+	if (g->diagnostic.len) {
+		explain_text(buf_span(&g->diagnostic), out);
+		evidence = buf_span(&g->diagnostic);
 	}
-	if (b->words.len && (!out->e.count || out->e.undecided || out->e.found[0].confidence < 0.6)) {
-		explain_text_in(buf_span(&b->words), &context, &free_words);
-		if (!out->e.count ||
-		    (free_words.count && !free_words.undecided && free_words.found[0].confidence > out->e.found[0].confidence)) {
-			out->e = free_words;
-			finding_evidence(out, bounce_said(buf_span(&b->words)));
+	if (reason.len && (!out->count || out->undecided || out->found[0].confidence < 0.6)) {
+		explain_text(reason, &other);
+		if (bounce_is_better(&other, out)) {
+			*out = other;
+			evidence = bounce_said(reason);
 		}
 	}
-	if (!out->e.count && b->status.len) {
-		explain_text_in(b->status, &context, &out->e);
-		finding_evidence(out, b->status);
+	if (!out->count && g->status.len) {
+		explain_text(g->status, out);
+		evidence = g->status;
+	}
+	return evidence;
+}
+
+static void bounce_tell(struct finding *out, const struct group *g, const struct explanation *e, struct span evidence, bool several)
+{
+	bool waits = span_starts_nocase(g->action, SPAN_LIT("delayed"));
+	struct finding_recipient *r;
+	struct buf shown;
+
+	if (!g->address.len)
+		return;
+	buf_init(&shown, 1024);
+	mask_line(&shown, g->address, 200);
+	if (several)
+		finding_step(out, "The mail to %s %s (%s).", buf_cstr(&shown), waits ? "waits and is tried again" : "came back",
+			     cause_slug(e->count && !e->undecided ? e->found[0].cause : CAUSE_INSUFFICIENT_TEXT));
+	else
+		finding_step(out, waits ? "The mail to %s waits; it is tried again." : "The mail to %s came back.", buf_cstr(&shown));
+	if (out->recipient_count < FINDING_RECIPIENTS) {
+		r = &out->recipients[out->recipient_count++];
+		buf_init(&r->address, 1024);
+		buf_init(&r->evidence, 4 * FINDING_LINE_BYTES + 16);
+		buf_add(&r->address, buf_span(&shown));
+		mask_line(&r->evidence, span_trim(evidence), FINDING_LINE_BYTES);
+		r->cause = e->count && !e->undecided ? e->found[0].cause : CAUSE_INSUFFICIENT_TEXT;
+		r->confidence = e->count ? e->found[0].confidence : 0;
+	}
+	buf_clear(&shown);
+}
+
+static void bounce_judge(struct bounce *b, struct finding *out)
+{
+	struct explanation e;
+	bool several = b->count > 1;
+	size_t told = 0;
+
+	out->form = FORM_BOUNCE;
+	for (size_t i = 0; i < b->count; i++) {
+		struct group *g = &b->groups[i];
+		struct span evidence, said;
+
+		if (several && (span_starts_nocase(g->action, SPAN_LIT("deliv")) || span_starts_nocase(g->action, SPAN_LIT("relay"))))
+			continue;
+		evidence = said = bounce_explain(g, several ? SPAN_NONE : buf_span(&b->words), &e);
+		if (!told++) {
+			out->e = e;
+			finding_evidence(out, said);
+			bounce_speaker(g, out);
+		}
+		bounce_tell(out, g, &e, evidence, several);
 	}
 	if (b->words.len && out->e.emitter < 0) { /* who wrote the report, where the quoted words do not say who they are from */
-		explain_text_in(buf_span(&b->words), &context, &free_words);
-		out->e.emitter = free_words.emitter;
+		explain_text(buf_span(&b->words), &e);
+		out->e.emitter = e.emitter;
+		bounce_speaker(&b->groups[0], out);
 	}
 	out->more = b->recipients > 1 ? b->recipients - 1 : 0;
-	if (b->recipient.len) {
-		struct buf shown;
+}
 
-		buf_init(&shown, 1024);
-		mask_line(&shown, b->recipient, 200);
-		finding_step(out,
-			     span_starts_nocase(b->action, SPAN_LIT("delayed")) ? "The mail to %s waits; it is tried again."
-										: "The mail to %s came back.",
-			     buf_cstr(&shown));
-		buf_clear(&shown);
+/* of the groups those of which something is known; at least one */
+static void bounce_close(struct bounce *b)
+{
+	if (b->count > 1 && !bounce_group(b)->any)
+		buf_clear(&b->groups[--b->count].diagnostic);
+	bounce_split(b);
+	if (b->count > 1 && !bounce_group(b)->any)
+		buf_clear(&b->groups[--b->count].diagnostic);
+	if (!b->groups[0].address.len && b->count == 1)
+		b->groups[0].address = b->failed;
+}
+
+static bool bounce_read_text(struct span text, struct finding *out)
+{
+	struct bounce b = {.count = 1};
+	bool is;
+
+	buf_init(&b.groups[0].diagnostic, VALUE_BYTES);
+	buf_init(&b.words, FREE_BYTES + 16);
+	bounce_scan(&b, text);
+	is = b.report || b.header || b.words.len > 40;
+	if (is) {
+		bounce_close(&b);
+		bounce_judge(&b, out);
 	}
-	bounce_speaker(b, out);
+	for (size_t i = 0; i < b.count; i++)
+		buf_clear(&b.groups[i].diagnostic);
+	buf_clear(&b.words);
+	return is;
 }
 
 bool bounce_read(struct span text, struct finding *out)
 {
-	struct bounce b = {.header = false};
+	struct buf flat;
 	bool is;
 
 	if (text.len < 60 || span_find(text, '\n') + 1 >= text.len)
 		return false;
-	buf_init(&b.diagnostic, VALUE_BYTES);
-	buf_init(&b.words, FREE_BYTES + 16);
-	bounce_scan(&b, text);
-	is = b.report || b.header || b.words.len > 40;
-	if (is)
-		bounce_judge(&b, out);
-	buf_clear(&b.diagnostic);
-	buf_clear(&b.words);
-	return is;
+	buf_init(&flat, FLAT_BYTES);
+	is = bounce_flatten(text, &flat) && bounce_read_text(buf_span(&flat), out);
+	buf_clear(&flat);
+	return is || bounce_read_text(text, out);
 }

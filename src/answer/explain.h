@@ -21,15 +21,19 @@ enum {				 /* what speaks for a cause; bits */
        EXPLAIN_BY_WORDING = 32,	 /* single words, a guess */
        EXPLAIN_BY_STAGE = 64,	 /* when it was said */
        EXPLAIN_BY_EMITTER = 128, /* who said it */
+       EXPLAIN_BY_LOG = 256,	 /* the log line itself names it */
+       EXPLAIN_BY_TALK = 512,	 /* what happened in the conversation before */
 };
 
 struct explain_candidate {
 	enum cause_id cause;
-	double confidence;   /* 0..1 */
-	unsigned by;	     /* EXPLAIN_BY_* */
-	const char *pattern; /* of the catalogue; NULL: none */
-	const char *hint;    /* "550 5.7.1" of the catalogue; NULL: none */
-	int reply;	     /* the known reply with that pattern, in reply_patterns; -1: the pattern is the catalogue's own, or none */
+	double confidence;	       /* 0..1 */
+	unsigned by;		       /* EXPLAIN_BY_* */
+	unsigned against;	       /* EXPLAIN_BY_*: of these, what speaks against it */
+	const char *pattern;	       /* of the catalogue; NULL: none */
+	const char *hint;	       /* "550 5.7.1" of the catalogue; NULL: none */
+	bool hint_code, hint_enhanced; /* which of both the text has */
+	int reply; /* the known reply with that pattern, in reply_patterns; -1: the pattern is the catalogue's own, or none */
 };
 
 struct explanation {
@@ -54,9 +58,14 @@ struct explain_context {
 void explain_text(struct span input, struct explanation *out);
 /* context NULL: nothing */
 void explain_text_in(struct span input, const struct explain_context *context, struct explanation *out);
+/* after confidences were changed: puts them in order, drops what is far behind, and says whether they decide */
+void explain_settle(struct explanation *e);
 /* the reason for a candidate in words: pattern "relay access denied", code 554 5.7.1 */
 void explain_why(struct buf *out, const struct explain_candidate *c);
-/* what to fetch next where the words do not decide */
-const char *explain_ask(const struct explanation *e);
+/* what speaks against it, in the text: "the code 550 belongs to others"; empty: nothing */
+void explain_against(struct buf *out, const struct explanation *e, const struct explain_candidate *c);
+/* what to fetch next where the words do not decide: what the words themselves leave open, else what would show each of the nearest causes
+ */
+void explain_ask(struct buf *out, const struct explanation *e);
 
 #endif

@@ -93,6 +93,47 @@ void index_search(struct span words, struct index_hits *out)
 	}
 }
 
+/* what a fit is worth: less for what stands further behind */
+static double index_worth(unsigned fits, unsigned rank)
+{
+	static const double worth[] = {0, 1, 5, 7};
+
+	return worth[fits] / (1 + 0.35 * rank);
+}
+
+double index_fit_worth(const struct index_fit *fit)
+{
+	return index_worth(fit->fits, fit->rank);
+}
+
+size_t index_codes(unsigned code, struct span enhanced, bool pop3, struct index_fit *fits_out)
+{
+	uint64_t packed = index_pack(enhanced);
+	size_t spread = 0;
+
+	code = pop3 ? INDEX_POP3 : code;
+	for (int id = 0; id < CAUSE_COUNT; id++)
+		fits_out[id] = (struct index_fit){.known = !code};
+	for (const struct index_hint *h = index_hints; h->cause; h++) {
+		struct index_fit *best = &fits_out[h->cause];
+		bool same, both;
+		unsigned fits;
+
+		if (h->code != code && h->enhanced != packed)
+			continue;
+		same = code && h->code == code;
+		both = packed && h->enhanced == packed && (!pop3 || same);
+		best->known = best->known || same;
+		if (h->rank == INDEX_HINT_FORM)
+			continue;
+		fits = both ? (same ? 3 : 2) : same && !(h->enhanced && (packed || pop3)) ? 1 : 0;
+		spread += both && best->fits < 2;
+		if (index_worth(fits, h->rank) > index_worth(best->fits, best->rank))
+			*best = (struct index_fit){(uint8_t)fits, (uint8_t)h->rank, best->known, same, both};
+	}
+	return spread;
+}
+
 unsigned index_stages(enum cause_id cause)
 {
 	return index_cause_stages[cause];

@@ -39,6 +39,17 @@ static inline bool index_has_emitter(const struct index_hits *hits, size_t emitt
 {
 	return emitter < INDEX_EMITTERS && hits->emitters[emitter] > 0;
 }
+/* how well the codes of a reply fit those with which a cause is known */
+struct index_fit {
+	uint8_t fits;	     /* 3: code and enhanced code; 2: the enhanced code; 1: the code; 0: nothing */
+	uint8_t rank;	     /* of the hint in `also` of the cause */
+	bool known;	     /* is it known with that code at all? */
+	bool code, enhanced; /* which of them fits */
+};
+/* code 0: none; fits_out: of every cause, CAUSE_COUNT of them. Returns how many causes have the enhanced code. */
+size_t index_codes(unsigned code, struct span enhanced, bool pop3, struct index_fit *fits_out);
+/* 0 to 7: less for a code that stands further behind in `also` */
+double index_fit_worth(const struct index_fit *fit);
 /* REPLY_AT_*, where in a conversation the replies that name the cause are said; 0: no reply tells */
 unsigned index_stages(enum cause_id cause);
 /* does any known reply of another server name it? */

@@ -7,10 +7,10 @@
 enum { SCAN_REPLIES = 8 };
 
 struct scan_reply {
-	unsigned code;     /* 0: none, or POP3 */
+	unsigned code;	   /* 0: none, or POP3 */
 	char enhanced[12]; /* "5.7.1", in POP3 the response code ("AUTH"); "": none */
 	bool pop3;
-	size_t at;         /* where its words begin in scan.words */
+	size_t at; /* where its words begin in scan.words */
 };
 
 struct scan {

@@ -1,7 +1,5 @@
 #include "answer/explain_token.h"
 
-#include <math.h>
-
 #include "answer/explain_token_table.h"
 
 enum { TEXT_TOKENS = 96 }; /* of one text */
@@ -12,23 +10,17 @@ struct points {
 	size_t count;
 };
 
-#define SMOOTH 4.0 /* as many words of a cause are taken to be like those of all others */
-
 static bool token_point(struct points *points, uint32_t hash, double weight)
 {
 	size_t slot = token_slot(token_hashes, hash), i = 0;
-	double background = (double)token_totals[slot] / (double)token_all;
 
 	while (i < points->count && points->seen[i] != hash)
 		i++;
-	if (i < points->count || points->count == TEXT_TOKENS || !token_hashes[slot] || token_totals[slot] <= 0)
+	if (i < points->count || points->count == TEXT_TOKENS || !token_hashes[slot])
 		return false;
 	points->seen[points->count++] = hash;
-	for (uint16_t p = token_first[slot]; p; p = token_pairs[p - 1].next) {
-		const struct token_pair *pair = &token_pairs[p - 1];
-
-		points->of[pair->cause] += weight * log(((double)pair->weight / background + SMOOTH) / SMOOTH);
-	}
+	for (uint16_t p = token_first[slot]; p; p = token_pairs[p - 1].next)
+		points->of[token_pairs[p - 1].cause] += weight * (double)token_pairs[p - 1].points;
 	return true;
 }
 
@@ -54,8 +46,7 @@ size_t token_weigh(struct span words, double points_out[CAUSE_COUNT])
 	/* of a text in another language only some words are known, and mean little */
 	share = all ? 1.4 * (double)understood / (double)all : 0;
 	for (int id = CAUSE_NONE + 1; id < CAUSE_COUNT && points.count; id++) {
-		points_out[id] += known * log(SMOOTH / (SMOOTH + (double)token_cause_totals[id])) +
-				  0.5 * log(1 + (double)token_cause_totals[id] / 10);
+		points_out[id] += known * (double)token_cause_each[id] + (double)token_cause_base[id];
 		points_out[id] *= share > 1 ? 1 : share;
 	}
 	return points.count;

@@ -11,42 +11,52 @@ enum {
 	STEM_BYTES = 6,	       /* "rejected" and "rejecting" are one word */
 };
 
-struct token_pair { /* word and cause */
-	float weight;
+struct token_pair {	      /* word and cause */
+	float points;	      /* logarithm of how much likelier the word is there than anywhere */
 	uint16_t cause, next; /* next: of the same word, + 1; 0: no more */
 };
 
 extern const uint32_t token_hashes[TOKEN_SLOTS]; /* 0: free */
 extern const uint16_t token_first[TOKEN_SLOTS];	 /* in token_pairs, + 1 */
-extern const float token_totals[TOKEN_SLOTS];
 extern const struct token_pair token_pairs[];
-extern const float token_cause_totals[CAUSE_COUNT];
-extern const float token_all;
+extern const float token_cause_each[CAUSE_COUNT]; /* of a known word that the cause has not, for each such word */
+extern const float token_cause_base[CAUSE_COUNT]; /* however many words there are: causes of which much is known */
 
 static inline bool token_is_part(uint8_t c)
 {
 	return (c >= 'a' && c <= 'z') || c >= 0x80;
 }
 
-/* The next word's stem as a hash; 0: no more. Digits and words of one letter are none. */
+/* the stem of a word of letters as a hash; 0: one letter, which is no word */
+static inline uint32_t token_stem(struct span word)
+{
+	size_t used = word.len > 4 && (word.ptr[word.len - 1] | 0x20) == 's' ? word.len - 1 : word.len;
+	uint32_t hash = 2166136261U;
+
+	if (word.len < 2)
+		return 0;
+	if (used > STEM_BYTES && used <= TOKEN_MAX)
+		used = STEM_BYTES;
+	for (size_t i = 0; i < used && i < TOKEN_MAX; i++)
+		hash = (hash ^ byte_lower(word.ptr[i])) * 16777619U;
+	return hash ? hash : 1;
+}
+
+/* The next word's stem; 0: no more. Figures are none. */
 static inline uint32_t token_next(struct span *rest)
 {
 	while (rest->len) {
-		size_t len = 0, used;
-		uint32_t hash = 2166136261U;
+		size_t len = 0;
+		uint32_t hash;
 
 		while (rest->len && !token_is_part(rest->ptr[0]))
 			*rest = span_from(*rest, 1);
 		while (len < rest->len && token_is_part(rest->ptr[len]))
 			len++;
-		used = len > 4 && rest->ptr[len - 1] == 's' ? len - 1 : len;
-		if (used > STEM_BYTES && used <= TOKEN_MAX)
-			used = STEM_BYTES;
-		for (size_t i = 0; i < used && i < TOKEN_MAX; i++)
-			hash = (hash ^ rest->ptr[i]) * 16777619U;
+		hash = token_stem(span_head(*rest, len));
 		*rest = span_from(*rest, len);
-		if (len > 1)
-			return hash ? hash : 1;
+		if (hash)
+			return hash;
 	}
 	return 0;
 }

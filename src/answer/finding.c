@@ -18,6 +18,10 @@ void finding_clear(struct finding *f)
 	buf_clear(&f->evidence);
 	for (size_t i = 0; i < FINDING_STEPS; i++)
 		buf_clear(&f->steps[i]);
+	for (size_t i = 0; i < f->recipient_count; i++) {
+		buf_clear(&f->recipients[i].address);
+		buf_clear(&f->recipients[i].evidence);
+	}
 }
 
 void finding_evidence(struct finding *f, struct span line)
@@ -115,10 +119,42 @@ static struct span finding_line(struct span text)
 	return first;
 }
 
+/* the most frequent cause of several; of one refusal all that may stand behind it */
+static void finding_log(struct span text, struct finding *out)
+{
+	struct journal *j = journal_new();
+	struct journal_row row;
+	struct span line;
+
+	out->form = FORM_LOG;
+	journal_feed(j, text);
+	journal_end(j);
+	if (journal_first(j, &out->e, &line)) {
+		buf_reset(&out->evidence);
+		buf_add(&out->evidence, line);
+		out->more = journal_counts(j).refusals > 1 ? journal_counts(j).refusals - 1 : 0;
+	}
+	if (journal_row(j, 1, &row)) {
+		out->e.count = 0;
+		out->e.undecided = false;
+		for (size_t i = 0; i < EXPLAIN_FOUND_MAX && journal_row(j, i, &row); i++) {
+			if (i == 0) {
+				buf_reset(&out->evidence);
+				buf_add(&out->evidence, row.example);
+				out->e.emitter = row.emitter;
+			}
+			out->e.found[out->e.count++] = (struct explain_candidate){
+				.cause = row.cause, .confidence = row.confidence, .by = EXPLAIN_BY_LOG, .reply = -1};
+		}
+	}
+	finding_speaker(out);
+	journal_free(&j);
+}
+
 void finding_read(struct span text, struct finding *out)
 {
 	if (journal_is_log(text)) {
-		out->form = FORM_LOG;
+		finding_log(text, out);
 		return;
 	}
 	if (bounce_read(text, out) || talk_read(text, out))

@@ -3,11 +3,12 @@
 #ifndef MAILROOM_ANSWER_FINDING_H
 #define MAILROOM_ANSWER_FINDING_H
 
-#include "answer/explain.h"
+#include "answer/facts.h"
 
 enum {
 	FINDING_STEPS = 8,
 	FINDING_LINE_BYTES = 600, /* of a line of evidence */
+	FINDING_RECIPIENTS = 16,  /* of a bounce */
 };
 
 enum form { FORM_REPLY, FORM_BOUNCE, FORM_TRANSCRIPT, FORM_LOG };
@@ -24,6 +25,13 @@ enum speaker {
 	SPEAKER_OURS,	   /* a mailroom */
 };
 
+/* one of those to whom a message did not come */
+struct finding_recipient {
+	struct buf address, evidence;
+	enum cause_id cause; /* CAUSE_INSUFFICIENT_TEXT: not decided */
+	double confidence;
+};
+
 struct finding {
 	enum form form;
 	struct explanation e;
@@ -31,7 +39,10 @@ struct finding {
 	struct buf evidence;		 /* one line */
 	struct buf steps[FINDING_STEPS]; /* the first thing that went wrong, what followed from it, ... */
 	size_t step_count;
-	size_t more; /* further failed recipients or conversations in the same input */
+	struct finding_recipient recipients[FINDING_RECIPIENTS];
+	size_t recipient_count;
+	size_t more;	    /* further failed recipients, conversations or refusals in the same input */
+	struct facts facts; /* of the conversation; nothing known in other forms */
 };
 
 void finding_init(struct finding *f);

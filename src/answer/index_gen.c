@@ -11,6 +11,8 @@ static struct {
 	size_t brief_count;
 	uint16_t stages[CAUSE_COUNT];
 	bool named[CAUSE_COUNT];
+	uint32_t figures[INDEX_FIGURES];
+	size_t figure_count;
 } set;
 
 static void set_add(enum index_kind kind, size_t number, size_t rank)
@@ -84,9 +86,63 @@ static void set_build(void)
 	}
 }
 
+/* the pieces with a figure in them: "0x800ccc79", "s3150" */
+static void set_figures(const char *text)
+{
+	struct span rest = span_str(text);
+
+	while (rest.len) {
+		struct index_piece piece = index_piece_next(&rest);
+		size_t slot = piece.hash % INDEX_FIGURES;
+
+		if (!piece.text.len || !piece.figures || set.figure_count > INDEX_FIGURES / 2)
+			continue;
+		while (set.figures[slot] && set.figures[slot] != piece.hash)
+			slot = (slot + 1) % INDEX_FIGURES;
+		set.figure_count += !set.figures[slot];
+		set.figures[slot] = piece.hash;
+	}
+}
+
+/* "550 5.7.1", "550", "5.7.1", "-ERR [AUTH]" */
+static void set_print_hint(size_t cause, size_t rank, struct span hint)
+{
+	struct span word = span_cut(&hint, ' ');
+	unsigned code = word.len == 3
+				? (unsigned)(word.ptr[0] - '0') * 100 + (unsigned)(word.ptr[1] - '0') * 10 + (unsigned)(word.ptr[2] - '0')
+				: 0;
+
+	if (word.ptr[0] == '-') {
+		code = INDEX_POP3;
+		hint = hint.len ? span_of(hint.ptr + 1, hint.len - 2) : hint;
+	} else if (!code) {
+		hint = word;
+	}
+	printf("{0x%llxULL, %u, %zu, %zu},\n", (unsigned long long)index_pack(hint), code, cause, rank);
+}
+
+static void set_print_hints(void)
+{
+	puts("const struct index_hint index_hints[] = {");
+	for (int id = CAUSE_NONE + 1; id < CAUSE_COUNT; id++) {
+		const struct cause *c = cause_get((enum cause_id)id);
+
+		for (size_t i = 0; c->also[i]; i++)
+			set_print_hint((size_t)id, i, span_str(c->also[i]));
+		for (int form = 0; form < CAUSE_POP3; form++)
+			if (c->forms[form].text)
+				printf("{0, %u, %d, %d},\n", c->forms[form].code, id, INDEX_HINT_FORM);
+		if (c->forms[CAUSE_POP3].text)
+			printf("{0, %d, %d, %d},\n", INDEX_POP3, id, INDEX_HINT_FORM);
+	}
+	puts("{0, 0, 0, 0}};");
+}
+
 int main(void)
 {
 	set_build();
+	for (size_t i = 0; i < set.count; i++)
+		set_figures(index_text(&set.patterns[i]));
 	puts("/* generated from knowledge/ by index_gen.c */\n#include \"answer/explain_index_table.h\"\n\nconst struct index_pattern "
 	     "index_patterns[] = {");
 	for (size_t i = 0; i < set.count; i++)
@@ -109,6 +165,12 @@ int main(void)
 	puts("};\nconst bool index_cause_named[CAUSE_COUNT] = {");
 	for (size_t i = 0; i < CAUSE_COUNT; i++)
 		printf("%d,%s", set.named[i], i % 16 ? " " : "\n");
+	puts("};\nconst uint32_t index_figures[INDEX_FIGURES] = {");
+	for (size_t i = 0; i < INDEX_FIGURES; i++)
+		if (set.figures[i])
+			printf("[%zu] = %uU,\n", i, set.figures[i]);
 	puts("};");
-	return set.count == INDEX_PATTERNS_MAX || set.brief_count == INDEX_BRIEF_MAX; /* no room: make the tables larger */
+	set_print_hints();
+	return set.count == INDEX_PATTERNS_MAX || set.brief_count == INDEX_BRIEF_MAX ||
+	       set.figure_count > INDEX_FIGURES / 2; /* no room: make the tables larger */
 }

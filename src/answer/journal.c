@@ -1,21 +1,22 @@
 #include "answer/journal.h"
 
 #include "answer/journal_line.h"
+#include "answer/journal_shape.h"
 #include "answer/mask.h"
 #include "base/mem.h"
 
 enum {
-	NAMES_KEPT = 512,      /* of a cause; the most frequent of them are told */
+	NAME_WAYS = 8,	       /* places where a name may stand */
+	NAME_SETS = 64,	       /* of a cause; the most frequent names are told */
 	LINE_BYTES = 16 << 10, /* of a line; the rest is not looked at */
 	SENDERS = 1 << 15,     /* messages whose sender is remembered */
 	SESSIONS = 1 << 15,
-	ANSWERS = 1 << 13, /* wordings whose cause is remembered */
+	ANSWERS = 1 << 14, /* shapes of replies whose cause is remembered */
 	NAME_BYTES = 96,
 	TIME_BYTES = 32,
 	EXAMPLE_BYTES = 400,
-	WORDS_BYTES = 400, /* of a reply: what makes it the same wording */
-	CODES_BYTES = 14,  /* its codes stand there */
-	HEAD_LINES = 60,   /* that are looked at to tell a log from something else */
+	REPLY_BYTES = 2048, /* of a reply that is weighed */
+	HEAD_LINES = 60,    /* that are looked at to tell a log from something else */
 };
 
 struct name {
@@ -40,12 +41,15 @@ struct answer {
 	int16_t emitter;
 };
 
+struct name_set {
+	uint64_t keys[NAME_WAYS], counts[NAME_WAYS]; /* key 0: free */
+	struct name names[NAME_WAYS];
+};
+
 struct row {
-	uint64_t count, name_counts[NAMES_KEPT];
+	uint64_t count;
 	double confidence;
-	uint64_t name_keys[NAMES_KEPT];
-	struct name names[NAMES_KEPT];
-	size_t name_count;
+	struct name_set sets[NAME_SETS];
 	uint8_t first_len, last_len;
 	char first[TIME_BYTES], last[TIME_BYTES];
 	struct buf example;
@@ -62,6 +66,10 @@ struct journal {
 	struct journal_counts counts;
 	struct buf tail; /* a line whose end has not come yet */
 	bool skip;	 /* ... of which no more is kept */
+	char scratch[JOURNAL_SCRATCH];
+	struct explanation first; /* of the first refusal, until there is one of the first note */
+	struct buf first_line;
+	bool noted;
 };
 
 static uint64_t journal_hash(struct span s, uint64_t seed)
@@ -73,35 +81,12 @@ static uint64_t journal_hash(struct span s, uint64_t seed)
 	return hash ? hash : 1;
 }
 
-/* The same for replies that differ only in addresses, hosts and numbers. */
-static uint64_t journal_wording(struct span s, unsigned stage)
-{
-	uint64_t hash = 14695981039346656037ULL ^ stage;
-
-	s = span_head(s, WORDS_BYTES);
-	for (size_t at = 0; at < s.len;) {
-		uint64_t word = 0;
-		bool varies = false;
-		size_t begin = at;
-
-		for (; at < s.len && s.ptr[at] != ' '; at++) {
-			uint8_t c = s.ptr[at];
-
-			varies = varies || byte_is_digit(c) || c == '@' || c == '<' || c == '[' || c == '/' || c == '=';
-			word = (word ^ c) * 1099511628211ULL;
-		}
-		if (!varies || begin < CODES_BYTES)
-			hash = (hash ^ word) * 1099511628211ULL;
-		at++;
-	}
-	return hash ? hash : 1;
-}
-
 struct journal *journal_new(void)
 {
 	struct journal *j = mem_zalloc(sizeof(*j));
 
 	buf_init(&j->tail, LINE_BYTES);
+	buf_init(&j->first_line, 4 * EXAMPLE_BYTES + 16);
 	for (size_t i = 0; i < CAUSE_COUNT; i++)
 		buf_init(&j->rows[i].example, 4 * EXAMPLE_BYTES + 16);
 	return j;
@@ -116,6 +101,7 @@ void journal_free(struct journal **journal)
 	for (size_t i = 0; i < CAUSE_COUNT; i++)
 		buf_clear(&j->rows[i].example);
 	buf_clear(&j->tail);
+	buf_clear(&j->first_line);
 	free(j);
 	*journal = NULL;
 }
@@ -158,52 +144,56 @@ static struct span journal_name(const struct journal *j, const struct journal_li
 	return line->name;
 }
 
-/* Who is hit often stays, however many there are (Misra and Gries): where there is no room all lose one, and who has none left goes. */
+/* Who is hit often stays, however many there are: where its places are taken a name costs the rarest there one, and takes its place when
+ * nothing is left of it. */
 static void journal_count_name(struct row *row, struct span name)
 {
 	uint64_t key = journal_hash(name, 2);
+	struct name_set *set = &row->sets[(key >> 17) % NAME_SETS];
+	size_t at = 0;
 
-	name = span_head(name, NAME_BYTES);
-	for (size_t i = 0; i < row->name_count; i++) {
-		if (row->name_keys[i] == key) {
-			row->name_counts[i]++;
-			return;
-		}
-	}
 	if (!name.len)
 		return;
-	if (row->name_count == NAMES_KEPT) {
-		size_t kept = 0;
-
-		for (size_t i = 0; i < NAMES_KEPT; i++) {
-			if (--row->name_counts[i] == 0)
-				continue;
-			row->name_counts[kept] = row->name_counts[i];
-			row->name_keys[kept] = row->name_keys[i];
-			row->names[kept++] = row->names[i];
+	for (size_t i = 0; i < NAME_WAYS; i++) {
+		if (set->keys[i] == key) {
+			set->counts[i]++;
+			return;
 		}
-		row->name_count = kept;
-		return;
+		if (set->counts[i] < set->counts[at])
+			at = i;
 	}
-	row->name_keys[row->name_count] = key;
-	row->names[row->name_count].len = journal_copy(row->names[row->name_count].text, NAME_BYTES, name);
-	row->name_counts[row->name_count++] = 1;
+	if (set->counts[at] && --set->counts[at])
+		return;
+	set->keys[at] = key;
+	set->counts[at] = 1;
+	set->names[at].len = journal_copy(set->names[at].text, NAME_BYTES, name);
+}
+
+static int journal_emitter(const char *slug)
+{
+	for (size_t i = 0; slug && i < reply_emitter_count; i++)
+		if (strcmp(reply_text(reply_emitters[i].slug), slug) == 0)
+			return (int)i;
+	return EXPLAIN_NO_EMITTER;
 }
 
 static struct answer journal_answer(struct journal *j, const struct journal_line *line)
 {
-	uint64_t key;
-	struct answer *a;
+	struct explain_context context = {line->stage, EXPLAIN_NO_EMITTER};
 	struct explanation e;
-	const struct explain_context context = {line->stage, EXPLAIN_NO_EMITTER};
+	struct answer *a;
+	uint64_t key;
 
 	if (line->cause)
 		return (struct answer){.confidence = 0.95F, .cause = (uint16_t)line->cause, .emitter = EXPLAIN_NO_EMITTER};
-	key = journal_wording(line->reply, line->stage);
+	key = shape_of(line->reply, line->stage);
+	if (line->emitter)
+		key ^= (uint64_t)(uint8_t)line->emitter[0] << 56 | (uint64_t)(uint8_t)line->emitter[1] << 48;
 	a = &j->answers[key % ANSWERS];
 	if (a->key == key)
 		return *a;
-	explain_text_in(span_head(line->reply, 2048), &context, &e);
+	context.emitter = journal_emitter(line->emitter);
+	explain_text_in(span_head(line->reply, REPLY_BYTES), &context, &e);
 	*a = (struct answer){.key = key, .emitter = (int16_t)e.emitter, .cause = CAUSE_INSUFFICIENT_TEXT};
 	if (e.count && !e.undecided) {
 		a->cause = (uint16_t)e.found[0].cause;
@@ -228,6 +218,29 @@ static bool journal_is_consequence(struct journal *j, const struct journal_line 
 	return false;
 }
 
+static void journal_keep_first(struct journal *j, const struct journal_line *line, struct span whole)
+{
+	const struct explain_context context = {line->stage, journal_emitter(line->emitter)};
+
+	buf_reset(&j->first_line);
+	mask_line(&j->first_line, whole, EXAMPLE_BYTES);
+	explain_text_in(span_head(line->reply, REPLY_BYTES), &context, &j->first);
+	if (!line->cause)
+		return;
+	j->first.found[0] = (struct explain_candidate){.cause = line->cause, .confidence = 0.95, .by = EXPLAIN_BY_LOG, .reply = -1};
+	j->first.count = 1;
+	j->first.undecided = false;
+}
+
+/* counts for nothing, and is told where nothing else is */
+static void journal_note(struct journal *j, const struct journal_line *line, struct span whole)
+{
+	if (j->noted || j->counts.refusals)
+		return;
+	j->noted = true;
+	journal_keep_first(j, line, whole);
+}
+
 static void journal_refusal(struct journal *j, const struct journal_line *line, struct span whole)
 {
 	struct answer a = journal_answer(j, line);
@@ -237,7 +250,8 @@ static void journal_refusal(struct journal *j, const struct journal_line *line, 
 		j->counts.consequences++;
 		return;
 	}
-	j->counts.refusals++;
+	if (!j->counts.refusals++)
+		journal_keep_first(j, line, whole);
 	if (!row->count++) {
 		row->first_len = journal_copy(row->first, sizeof(row->first), line->time);
 		row->emitter = a.emitter;
@@ -248,6 +262,13 @@ static void journal_refusal(struct journal *j, const struct journal_line *line, 
 	journal_count_name(row, journal_name(j, line));
 }
 
+static bool journal_was_refused(const struct journal *j, struct span session)
+{
+	uint64_t key = journal_hash(session, 1);
+
+	return j->sessions[key % SESSIONS].key == key && j->sessions[key % SESSIONS].refused;
+}
+
 static void journal_one(struct journal *j, struct span whole)
 {
 	struct journal_line line;
@@ -255,15 +276,17 @@ static void journal_one(struct journal *j, struct span whole)
 	if (whole.len && whole.ptr[whole.len - 1] == '\r')
 		whole.len--;
 	j->counts.lines++;
-	journal_line_read(whole, &line);
+	journal_line_read(whole, j->scratch, &line);
 	if (line.what != JOURNAL_FOREIGN)
 		j->counts.known++;
 	if (line.what == JOURNAL_SENDER && line.id.len)
 		journal_keep_sender(j, &line);
 	else if (line.what == JOURNAL_DONE)
 		journal_drop_sender(j, &line);
-	else if (line.what == JOURNAL_REFUSAL)
+	else if (line.what == JOURNAL_REFUSAL || (line.what == JOURNAL_LAST && !journal_was_refused(j, line.session)))
 		journal_refusal(j, &line, whole);
+	else if (line.what == JOURNAL_NOTE)
+		journal_note(j, &line, whole);
 	else if (line.what == JOURNAL_BEGIN && line.session.len)
 		j->sessions[journal_hash(line.session, 1) % SESSIONS] = (struct session){0, false};
 }
@@ -356,10 +379,21 @@ bool journal_row(const struct journal *j, size_t index, struct journal_row *out)
 		.others = row->count,
 		.emitter = row->emitter,
 	};
-	for (size_t i = 0; i < row->name_count; i++)
-		journal_rank(out, span_of(row->names[i].text, row->names[i].len), row->name_counts[i]);
+	for (size_t i = 0; i < NAME_SETS; i++)
+		for (size_t k = 0; k < NAME_WAYS; k++)
+			if (row->sets[i].counts[k])
+				journal_rank(out, span_of(row->sets[i].names[k].text, row->sets[i].names[k].len), row->sets[i].counts[k]);
 	for (size_t i = 0; i < out->name_count; i++)
 		out->others -= out->name_counts[i];
+	return true;
+}
+
+bool journal_first(const struct journal *j, struct explanation *out, struct span *line_out)
+{
+	if (!j->counts.refusals && !j->noted)
+		return false;
+	*out = j->first;
+	*line_out = buf_span(&j->first_line);
 	return true;
 }
 
@@ -371,6 +405,7 @@ struct journal_counts journal_counts(const struct journal *j)
 bool journal_is_log(struct span head)
 {
 	size_t known = 0, lines = 0, talk = 0;
+	char scratch[JOURNAL_SCRATCH];
 
 	while (head.len && lines < HEAD_LINES) {
 		struct span text = span_cut(&head, '\n');
@@ -379,7 +414,7 @@ bool journal_is_log(struct span head)
 		if (!span_trim(text).len)
 			continue;
 		lines++;
-		journal_line_read(text, &line);
+		journal_line_read(text, scratch, &line);
 		known += line.what != JOURNAL_FOREIGN;
 		talk += span_find_span(text, SPAN_LIT("S: ")) < text.len || span_find_span(text, SPAN_LIT("C: ")) < text.len ||
 			span_find_span(text, SPAN_LIT("<rx>")) < text.len;

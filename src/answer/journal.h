@@ -1,7 +1,7 @@
-/* journal - reads the log of a mail server (Postfix, Exim, sendmail, OpenSMTPD, Dovecot, mailroom; in one file, too) of any length, line by
- * line, and counts which causes stand behind its refusals and whom they hit. Memory does not grow with the log: every table has a fixed
- * size, what does not fit is counted. What is only the consequence of an earlier refusal in the same session (pid, session name) is not
- * counted again. */
+/* journal - reads the log of a mail server (Postfix, Exim, sendmail, OpenSMTPD, Dovecot, Haraka, mailroom; in one file, too) of any length,
+ * line by line, and counts which causes stand behind its refusals and whom they hit. Memory does not grow with the log: every table has a
+ * fixed size, what does not fit is counted. What is only the consequence of an earlier refusal in the same session (pid, session name) is
+ * not counted again. */
 #ifndef MAILROOM_ANSWER_JOURNAL_H
 #define MAILROOM_ANSWER_JOURNAL_H
 
@@ -33,6 +33,9 @@ void journal_feed(struct journal *j, struct span bytes);
 void journal_end(struct journal *j);
 /* the most frequent first; false: no such. The spans live as long as the journal */
 bool journal_row(const struct journal *j, size_t index, struct journal_row *out);
+
+/* The first refusal, or where there is none the first note of one: its causes and its line, masked. false: nothing of both. */
+bool journal_first(const struct journal *j, struct explanation *out, struct span *line_out);
 
 struct journal_counts {
 	uint64_t bytes, lines, known; /* known: lines of a server that is known */

@@ -80,18 +80,38 @@ static void mask_show(struct buf *out, struct span text)
 	}
 }
 
-/* "password=x", "pass:x" and the URL's "user:x@": shows what stands before the secret, says whether there is one */
-static bool mask_named(struct buf *out, struct span token)
+static struct span mask_unquote(struct span s)
+{
+	while (s.len && strchr("\"'`,;(){}[]", s.ptr[0]))
+		s = span_from(s, 1);
+	while (s.len && strchr("\"'`,;(){}[]", s.ptr[s.len - 1]))
+		s.len--;
+	return s;
+}
+
+/* is it the name of a secret? At its end: "smtp_password" is one, too */
+static bool mask_is_name(struct span word)
 {
 	static const char *const names[] = {"password", "passwd", "passphrase", "pass", "pwd", "secret", "token", "accesstoken"};
-	size_t at = 0, slashes = span_find_span(token, SPAN_LIT("://")), sign;
 
-	while (at < token.len && token.ptr[at] != '=' && token.ptr[at] != ':')
-		at++;
-	for (size_t i = 0; at + 1 < token.len && i < sizeof(names) / sizeof(names[0]); i++) {
+	word = mask_unquote(word);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		struct span name = span_str(names[i]);
 
-		if (at < name.len || !span_eq_nocase(span_of(token.ptr + at - name.len, name.len), name))
+		if (word.len >= name.len && span_eq_nocase(span_from(word, word.len - name.len), name))
+			return true;
+	}
+	return false;
+}
+
+/* "password=x", "pass:x", "\"pass\":\"x\"" and the URL's "user:x@": shows what stands before the secret, says whether there is one */
+static bool mask_named(struct buf *out, struct span token)
+{
+	size_t at, slashes = span_find_span(token, SPAN_LIT("://")), sign;
+
+	for (at = 0; at + 1 < token.len; at++) {
+		if ((token.ptr[at] != '=' && token.ptr[at] != ':') || (token.ptr[at] == '=' && token.ptr[at + 1] == '>') ||
+		    !mask_is_name(span_head(token, at)))
 			continue;
 		mask_show(out, span_head(token, at + 1));
 		buf_add_str(out, STARS);
@@ -120,22 +140,66 @@ static bool mask_is_mechanism(struct span word)
 	return span_starts_nocase(word, SPAN_LIT("SCRAM-"));
 }
 
-/* what the words before make of the next one; `before` is the last, `second` the one before that */
-static bool mask_follows(struct span second, struct span before, struct span token, bool reply)
+/* options of swaks, curl, msmtp and others behind which the secret stands */
+static bool mask_is_option(struct span word)
 {
-	if (reply)
+	static const char *const options[] = {"-ap", "--auth-password", "--password", "--user", "-u", "--pass", "--oauth2-bearer", "-xp"};
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		if (span_eq(word, span_str(options[i])))
+			return true;
+	return false;
+}
+
+/* the words of a line before the one at hand: the last one, the one before it, ... */
+struct mask_before {
+	struct span word[3];
+	size_t count; /* all of them */
+};
+
+/* "LOGIN name secret" as a command: behind nothing, a mark ("C:", ">") or a tag ("A1", "a"); not what a log calls a mechanism */
+static bool mask_is_login(const struct mask_before *b)
+{
+	struct span word = b->word[1], tag = b->word[2];
+	bool digits = tag.len <= 1;
+
+	if (!span_eq_nocase(word, SPAN_LIT("LOGIN")) && !span_eq_nocase(word, SPAN_LIT("APOP")))
+		return false;
+	if (!tag.len || tag.ptr[tag.len - 1] == ':' || tag.ptr[tag.len - 1] == '>')
+		return true;
+	for (size_t i = 0; i < tag.len; i++) {
+		if (!byte_is_alnum(tag.ptr[i]))
+			return false;
+		digits = digits || byte_is_digit(tag.ptr[i]);
+	}
+	return digits;
+}
+
+/* what the words before make of the next one */
+static bool mask_follows(const struct mask_before *b, struct span token, bool reply)
+{
+	struct span before = b->word[0], second = b->word[1], name = before;
+
+	if (reply || !b->count)
 		return false;
 	if (span_eq_nocase(second, SPAN_LIT("AUTH")) || span_eq_nocase(second, SPAN_LIT("AUTHENTICATE")))
 		return mask_is_mechanism(before) && !mask_is_mechanism(token) && mask_is_b64(token);
-	if (span_eq(second, SPAN_LIT("LOGIN")) || span_eq(second, SPAN_LIT("login")) || span_eq(second, SPAN_LIT("APOP")))
+	if (mask_is_login(b) || mask_is_option(before))
 		return true;
-	return span_eq(before, SPAN_LIT("PASS")) || span_eq(before, SPAN_LIT("pass")) || span_eq_nocase(before, SPAN_LIT("password:")) ||
-	       span_eq_nocase(before, SPAN_LIT("pass:")) || span_eq_nocase(before, SPAN_LIT("password="));
+	if (span_eq(before, SPAN_LIT("=>")) || span_eq(before, SPAN_LIT("=")) || span_eq(before, SPAN_LIT(":")))
+		return mask_is_name(second);
+	if (span_eq(before, SPAN_LIT("PASS")) || span_eq(before, SPAN_LIT("pass")))
+		return true;
+	if (before.len && (before.ptr[before.len - 1] == ':' || before.ptr[before.len - 1] == '='))
+		return mask_is_name(span_head(name, name.len - 1));
+	return b->count == 1 &&
+	       (span_eq(before, SPAN_LIT("password")) || span_eq(before, SPAN_LIT("passwd"))); /* "password x" of a configuration */
 }
 
 void mask_line(struct buf *out, struct span text, size_t max_bytes)
 {
-	struct span rest = span_head(text, max_bytes), before = SPAN_NONE, second = SPAN_NONE;
+	struct span rest = span_head(text, max_bytes);
+	struct mask_before b = {.count = 0};
 	bool reply = rest.len > 3 && byte_is_digit(rest.ptr[0]) && byte_is_digit(rest.ptr[1]) && byte_is_digit(rest.ptr[2]);
 
 	while (rest.len && max_bytes) {
@@ -147,12 +211,14 @@ void mask_line(struct buf *out, struct span text, size_t max_bytes)
 			continue;
 		}
 		token = mask_token(&rest);
-		if (mask_follows(second, before, token, reply) || mask_is_sign_in(token))
+		if (mask_follows(&b, token, reply) || mask_is_sign_in(token))
 			buf_add_str(out, STARS);
 		else if (!mask_named(out, token))
 			mask_show(out, token);
-		second = before;
-		before = token;
+		b.word[2] = b.word[1];
+		b.word[1] = b.word[0];
+		b.word[0] = token;
+		b.count++;
 	}
 	if (text.len > max_bytes)
 		buf_add_str(out, "...");

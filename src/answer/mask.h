@@ -1,5 +1,5 @@
-/* mask - text from outside made fit to be shown: no control characters, terminal escapes or direction marks, and no password: what stands behind AUTH,
- * PASS, LOGIN, password= and the like, and whatever decodes to a sign-in, becomes "****". Only for src/answer. */
+/* mask - text from outside made fit to be shown: no control characters, terminal escapes or direction marks, and no password: what stands
+ * behind AUTH, PASS, LOGIN, password= and the like, and whatever decodes to a sign-in, becomes "****". Only for src/answer. */
 #ifndef MAILROOM_ANSWER_MASK_H
 #define MAILROOM_ANSWER_MASK_H
 

@@ -91,11 +91,24 @@ struct client_setting {
 	uint32_t where; /* in that program's own menu words */
 };
 
+/* the settings in one line, in the program's own words: {host} {port} {security} {login} {login-url} {address} stand for the values */
+enum client_line {
+	CLIENT_LINE_OUTGOING,
+	CLIENT_LINE_IMAP,
+	CLIENT_LINE_POP3,
+	CLIENT_LINE_TLS,
+	CLIENT_LINE_STARTTLS,
+	CLIENT_LINE_NONE,
+	CLIENT_LINES
+};
+
 struct client_program {
 	uint16_t emitter; /* name, and its dialogs as patterns: in reply_emitters */
 	uint32_t platform;
 	uint16_t setting_at, setting_count; /* in client_settings */
 	uint16_t step_at, step_count;	    /* in reply_words; with {smtp-host} and the like to fill in */
+	uint32_t line[CLIENT_LINES];	    /* of tls, starttls and none: the word for {security} */
+	uint8_t lines;			    /* bits 1 << enum client_line: what it can */
 };
 
 extern const char reply_pool[];
@@ -105,6 +118,8 @@ extern const struct reply_pattern reply_patterns[];
 extern const struct reply_emitter reply_emitters[];
 extern const struct client_setting client_settings[];
 extern const struct client_program client_programs[];
+extern const char
+	*const cause_probes[CAUSE_COUNT]; /* what to fetch to see whether it is this one (knowledge/probes.yaml); NULL: not known */
 extern const size_t reply_pattern_count, reply_emitter_count, client_program_count;
 
 static inline const char *reply_text(uint32_t offset)

@@ -11,7 +11,9 @@ enum {
 	LIMIT_SMTP_SESSION_BYTES = 64 << 10, /* arena of one connection without its envelope */
 	LIMIT_SMTP_OUT_BYTES = 256 << 10,    /* replies not yet read by the peer; past it, reading pauses */
 	LIMIT_SMTP_REFUSALS_KEPT = 16,       /* refused recipients remembered for the 503 */
+	LIMIT_WHY_EVENTS = 50,               /* in one answer to XWHY */
 	LIMIT_LOCAL_PART_BYTES = 64,
+	LIMIT_LOCAL_PART_LONG_BYTES = 200,   /* of one that a forwarder rewrote (SRS) */
 	LIMIT_DOMAIN_BYTES = 255,
 	LIMIT_PATH_BYTES = 256,
 	LIMIT_ENVID_BYTES = 100,             /* RFC 3461 4.4 */
@@ -29,9 +31,18 @@ enum {
 	LIMIT_FOLDER_BYTES = 256,            /* name of a folder in a mailbox */
 
 	/* frames between roles */
-	LIMIT_FRAME_BYTES = 32 << 20,       /* every message of messages.def fits at its longest */
+	LIMIT_FRAME_BYTES = 36 << 20,       /* every message of messages.def fits at its longest */
 	LIMIT_FRAME_FDS = 4,
 	LIMIT_CHANNEL_OUT_BYTES = 64 << 20,  /* unsent frames to one peer; past it the peer is dropped */
+
+	/* mail that leaves */
+	LIMIT_RELAY_ROWS = 4096,             /* of the queue in the hands of one relay; a frame of LEASES_HELD takes as many */
+	LIMIT_RELAY_DOMAINS = 20000,         /* destinations remembered; the oldest that have nothing to do go */
+	LIMIT_RELAY_HOSTS = 20,              /* of one destination that are looked up */
+	LIMIT_RELAY_ADDRESSES = 20,          /* of them all that are tried */
+	LIMIT_RELAY_TEXT_BYTES = 32 << 20,   /* of messages fetched before their turn */
+	LIMIT_RELAY_CHUNK_BYTES = 128 << 10, /* of a large message, twice that for each connection */
+	LIMIT_RELAY_FRONT_BYTES = 16 << 10,  /* header lines put in front of one message */
 
 	/* POP3, RFC 1939, 2449 */
 	LIMIT_POP3_COMMAND_BYTES = 512,
@@ -91,6 +102,9 @@ enum {
 	LIMIT_SIEVE_SCRATCH_BYTES = 1 << 20, /* memory of one test */
 	LIMIT_SIEVE_STEPS = 16 << 20,        /* of one run: about one a byte compared */
 	LIMIT_SIEVE_VACATION_DAYS = 365,
+	LIMIT_SIEVE_VACATION_SECONDS = 60,   /* RFC 6131: fewer are taken for so many */
+	LIMIT_SIEVE_ANSWERS = 32,            /* of vacation, to one message for several accounts */
+	LIMIT_SIEVE_ANSWERED = 10000,        /* senders an account remembers that it has answered; more get no answer until some are forgotten */
 	LIMIT_SIEVE_MAIL_BYTES = 16 << 20,   /* what is kept of one message for its scripts: fields, names, members of archives */
 	LIMIT_SIEVE_BODIES_BYTES = 16 << 20, /* ... and decoded bodies */
 	LIMIT_SIEVE_LOOKED_BYTES = 1 << 30,  /* read and unpacked for all attachments of one message */

@@ -1,101 +1,84 @@
-/* cli_doctor - tries the servers of an address one connection at a time and says which one thing keeps mail from being sent. The probe
- * talks to one port and notes facts; find says where to look; say turns the facts into one verdict, words and JSON. Nothing here knows
- * the mail system of this machine: it works against any server. Times are milliseconds; what is kept of a peer's text is bounded and safe
- * to show (buf_add_safe), without the password. RFC 5321, 3207, 4954, 1939, 2595, 3501. */
+/* cli_doctor - tries the servers of an address one connection at a time and says which one thing keeps mail from being sent. find says
+ * where to look (cli_doctor_dns asks for names, cli_doctor_fetch for the domain's autoconfig); the probe talks to one port and notes facts
+ * (talk, sign and send are its steps); answer/doctor_weigh judges them; say and json print. Nothing here knows the mail system of this
+ * machine: it works against any server. Times are milliseconds; what is kept of a peer's text is bounded and safe to show (buf_add_safe),
+ * without the password. RFC 5321, 3207, 4954, 1939, 2595, 9051, 6186, 8314. */
 #ifndef MAILROOM_CLI_CLI_DOCTOR_H
 #define MAILROOM_CLI_CLI_DOCTOR_H
 
-#include <stdio.h>
-#include <sys/socket.h>
-
-#include "base/buf.h"
+#include "answer/doctor_fact.h"
+#include "answer/doctor_weigh.h"
 #include "base/clock.h"
 #include "cli/cli.h"
 
 enum {
-	DOCTOR_HOSTS = 3,
-	DOCTOR_PORTS = 16,
-	DOCTOR_ADDRESSES = 4, /* of one name that are tried */
+	DOCTOR_GIVEN_PORTS = 16,
 	DOCTOR_CONNECT_MS = 5000,
-	DOCTOR_WAIT_S = 10, /* for one reply */
+	DOCTOR_CONNECT_DROPPED_MS = 1500, /* where DOCTOR_DROPS ports of that host did not answer */
+	DOCTOR_DROPS = 3,
+	DOCTOR_PAGES = 3,
+	DOCTOR_NAME_MS = 5000, /* for one name */
+	DOCTOR_WAIT_S = 10,    /* for one reply */
 	DOCTOR_WAIT_MOST_S = 300,
+	DOCTOR_RUN_S = 180, /* all of it */
+	DOCTOR_RUN_MOST_S = 3600,
+	DOCTOR_CONNECTION_WAITS = 4,  /* so many times the wait for one connection */
 	DOCTOR_PEER_BYTES = 64 << 10, /* taken from one server in one connection */
 	DOCTOR_REPLY_LINES = 100,
 	DOCTOR_LINE_BYTES = 4096,
-	DOCTOR_TEXT_BYTES = 512, /* of evidence kept */
 };
 
-enum doctor_security { DOCTOR_ANY, DOCTOR_NONE, DOCTOR_STARTTLS, DOCTOR_TLS };
-enum doctor_protocol { DOCTOR_UNKNOWN, DOCTOR_SMTP, DOCTOR_POP3, DOCTOR_IMAP };
-enum doctor_net { DOCTOR_OPEN, DOCTOR_REFUSED, DOCTOR_TIMED_OUT, DOCTOR_UNREACHABLE };
-/* how far a port let us come; the verdict is that of the port that let us come farthest */
-enum doctor_stage {
-	DOCTOR_AT_CONNECT,
-	DOCTOR_AT_GREETING,
-	DOCTOR_AT_TLS,
-	DOCTOR_AT_OFFER,
-	DOCTOR_AT_SIGN_IN,
-	DOCTOR_AT_SENDER,
-	DOCTOR_AT_RECIPIENT,
-	DOCTOR_AT_MESSAGE,
-	DOCTOR_AT_END,
-};
-
-struct doctor_host {
-	const char *name;
-	struct sockaddr_storage address[DOCTOR_ADDRESSES];
-	socklen_t address_bytes[DOCTOR_ADDRESSES];
-	size_t address_count;
-	int lookup; /* getaddrinfo's answer */
-};
-
-struct doctor_port {
-	const char *host; /* the doctor_host's */
-	uint16_t number;
-	enum doctor_security wanted, security; /* as the mail program is set; as it worked */
-	enum doctor_protocol protocol;
-	enum doctor_net net;
-	enum doctor_stage stage;
-	bool fine, signed_in, recipient_taken, sent, starttls_offered;
-	uint64_t size_bytes; /* SIZE, 0: not said */
-	/* texts are kept by doctor_keep, and never NULL */
-	const char *slug; /* "" where it is fine */
-	const char *evidence, *certificate;
-	const char *auth_clear, *auth_tls; /* mechanisms */
-};
+struct doctor_dns;
 
 struct doctor {
 	struct arena *mem;
-	const char *address; /* "" where only a host was given */
-	const char *login, *to;
+	struct doctor_facts facts;
+	const char *to;	     /* NULL: not given */
+	const char *program; /* of which the steps are wanted; NULL: none */
+	const char *resolver;
 	struct buf password; /* empty: none */
-	bool send, allow_cleartext, ports_given;
+	bool send, allow_cleartext;
 	bool sent;	       /* one message is enough */
 	bool password_refused; /* it is not tried a second time, which could lock the account */
 	const char *refused_slug;
+	uint64_t size_bytes; /* of the message that is to be sent later; 0: not said */
 	unsigned wait_ms;
-	struct doctor_host hosts[DOCTOR_HOSTS];
-	size_t host_count;
-	struct doctor_port ports[DOCTOR_HOSTS * DOCTOR_PORTS];
-	size_t port_count;
+	mono_ms end; /* of the whole run */
+	struct doctor_dns *dns;
 };
 
 /* as long as the command lives; of a text over DOCTOR_TEXT_BYTES the beginning */
 const char *doctor_keep(struct doctor *d, const char *text);
+const char *doctor_keep_safe(struct doctor *d, struct span text);
+const char *doctor_domain(const struct doctor *d); /* of the address; of a host the host */
 
-/* find: `server` or NULL; fills and looks up the hosts. false: none could be found */
-bool doctor_find_hosts(struct doctor *d, const char *server);
+/* find: fills and looks up hosts and services. `server`: NULL or the one that was given. false: no host has an address */
+bool doctor_find(struct doctor *d, const char *server);
+/* only what the domain itself names: services and their hosts */
+void doctor_find_published(struct doctor *d);
+/* a host by name, looked up unless it was; NULL: no room, or not a name */
+const struct doctor_host *doctor_find_host(struct doctor *d, const char *name, enum doctor_source source, bool trusted);
 /* "587", "587/starttls", "465/tls", "25/none"; false: not of that form */
 bool doctor_find_port(const char *text, uint16_t *number_out, enum doctor_security *wanted_out);
-extern const uint16_t doctor_usual_ports[]; /* ends with 0 */
+void doctor_find_network(struct doctor_facts *f); /* does an interface of this computer lead anywhere? */
+
+/* fetch: the autoconfig file of the domain; adds services. https and http, the two places where it may lie */
+void doctor_fetch_autoconfig(struct doctor *d);
+/* a second clock: a date that somebody else just said, in any text */
+void doctor_note_date(struct doctor *d, struct span text, const char *whose);
 
 /* probe: one port, at most two connections after another; fills *port, whose host, number and wanted are set */
-void doctor_probe(struct doctor *d, const struct doctor_host *host, struct doctor_port *port);
+void doctor_probe(struct doctor *d, struct doctor_port *port);
 
 /* say: prints the verdict; the exit status */
 int doctor_say(const struct doctor *d, bool json);
-const char *doctor_security_name(enum doctor_security security);
-void doctor_progress(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* a line on standard error */
+void doctor_say_json(const struct doctor *d, const struct doctor_verdict *v);
+const char *doctor_tested(const struct doctor_port *port, const struct doctor_facts *f);
+
+/* a line on standard error, where somebody watches */
+void doctor_progress_on(bool lines, bool terminal);
+void doctor_progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void doctor_progress_end(void);
 
 extern const struct cli_option cli_doctor_options[];
 int cli_doctor(struct cli *cli);

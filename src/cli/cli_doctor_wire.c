@@ -8,11 +8,15 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "cause/cause.h"
+
 enum { WIRE_CHUNK_BYTES = 4096, WIRE_NAME_BYTES = 200, TLS_RECORD_ALERT = 0x15, TLS_RECORD_HANDSHAKE = 0x16 };
 
-void doctor_wire_init(struct doctor_wire *w, unsigned wait_ms)
+void doctor_wire_init(struct doctor_wire *w, unsigned wait_ms, mono_ms run_end)
 {
-	*w = (struct doctor_wire){.fd = -1, .wait_ms = wait_ms, .reason = ""};
+	mono_ms end = clock_mono_ms() + (mono_ms)wait_ms * DOCTOR_CONNECTION_WAITS;
+
+	*w = (struct doctor_wire){.fd = -1, .wait_ms = wait_ms, .end = end < run_end ? end : run_end, .reason = ""};
 	buf_init(&w->in, DOCTOR_PEER_BYTES);
 	buf_init(&w->line, DOCTOR_LINE_BYTES);
 }
@@ -28,6 +32,13 @@ void doctor_wire_clear(struct doctor_wire *w)
 	w->fd = -1;
 	w->ssl = NULL;
 	w->context = NULL;
+}
+
+mono_ms doctor_wire_deadline(const struct doctor_wire *w)
+{
+	mono_ms deadline = clock_mono_ms() + w->wait_ms;
+
+	return deadline < w->end ? deadline : w->end;
 }
 
 static bool doctor_wire_poll(int fd, short events, mono_ms deadline)
@@ -63,9 +74,8 @@ static enum doctor_net doctor_wire_net(int error)
 	}
 }
 
-static enum doctor_net doctor_wire_connect(struct doctor_wire *w, const struct sockaddr_storage *to, socklen_t bytes)
+static enum doctor_net doctor_wire_connect(struct doctor_wire *w, const struct sockaddr_storage *to, socklen_t bytes, mono_ms deadline)
 {
-	mono_ms most = w->wait_ms < DOCTOR_CONNECT_MS ? w->wait_ms : DOCTOR_CONNECT_MS;
 	socklen_t len = sizeof(int);
 	int error = 0;
 
@@ -76,7 +86,7 @@ static enum doctor_net doctor_wire_connect(struct doctor_wire *w, const struct s
 		error = errno;
 	if (error == EINPROGRESS) {
 		error = 0;
-		if (!doctor_wire_poll(w->fd, POLLOUT, clock_mono_ms() + most))
+		if (!doctor_wire_poll(w->fd, POLLOUT, deadline))
 			error = ETIMEDOUT;
 		else if (getsockopt(w->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
 			error = errno;
@@ -88,19 +98,23 @@ static enum doctor_net doctor_wire_connect(struct doctor_wire *w, const struct s
 	return doctor_wire_net(error);
 }
 
-enum doctor_net doctor_wire_dial(struct doctor_wire *w, const struct doctor_host *host, uint16_t port)
+enum doctor_net doctor_wire_dial(struct doctor_wire *w, const struct doctor_host *host, uint16_t port, unsigned connect_ms)
 {
 	enum doctor_net net = DOCTOR_UNREACHABLE;
+	mono_ms end = clock_mono_ms() + (connect_ms < w->wait_ms ? connect_ms : w->wait_ms);
+
+	end = end < w->end ? end : w->end;
 
 	for (size_t i = 0; i < host->address_count; i++) {
 		struct sockaddr_storage to = host->address[i];
+		mono_ms now = clock_mono_ms(), share = now < end ? (end - now) / (host->address_count - i) : 0;
 		enum doctor_net one;
 
 		if (to.ss_family == AF_INET6)
 			((struct sockaddr_in6 *)&to)->sin6_port = htons(port);
 		else
 			((struct sockaddr_in *)&to)->sin_port = htons(port);
-		one = doctor_wire_connect(w, &to, host->address_bytes[i]);
+		one = doctor_wire_connect(w, &to, host->address_bytes[i], now + share);
 		if (one == DOCTOR_OPEN)
 			return one;
 		/* the answer that says most: of two families one is often not there at all */
@@ -177,9 +191,18 @@ enum doctor_wire_rc doctor_wire_line(struct doctor_wire *w, mono_ms deadline, st
 	}
 }
 
+enum doctor_wire_rc doctor_wire_rest(struct doctor_wire *w, mono_ms deadline)
+{
+	enum doctor_wire_rc rc = DOCTOR_WIRE_OK;
+
+	while (rc == DOCTOR_WIRE_OK)
+		rc = clock_mono_ms() < deadline ? doctor_wire_fill(w, deadline) : DOCTOR_WIRE_SILENT;
+	return rc == DOCTOR_WIRE_CLOSED ? DOCTOR_WIRE_OK : rc;
+}
+
 enum doctor_wire_rc doctor_wire_send(struct doctor_wire *w, struct span bytes)
 {
-	mono_ms deadline = clock_mono_ms() + w->wait_ms;
+	mono_ms deadline = doctor_wire_deadline(w);
 	bool late = false;
 
 	while (bytes.len) {
@@ -229,7 +252,7 @@ static enum doctor_wire_rc doctor_wire_tls_peek(struct doctor_wire *w, mono_ms d
 
 enum doctor_wire_rc doctor_wire_tls(struct doctor_wire *w, const char *name)
 {
-	mono_ms deadline = clock_mono_ms() + w->wait_ms;
+	mono_ms deadline = doctor_wire_deadline(w);
 	BIO *nothing = BIO_new(BIO_s_mem()), *to = BIO_new_socket(w->fd, BIO_NOCLOSE); /* nothing is read before it was looked at */
 	bool peeked = false;
 
@@ -296,38 +319,47 @@ static bool doctor_wire_fits(X509 *cert, const char *name)
 					    : X509_check_host(cert, name, strlen(name), 0, NULL) == 1;
 }
 
-const char *doctor_wire_certificate(struct doctor_wire *w, const char *name, struct buf *words_out, struct buf *wrong_out)
+static void doctor_wire_add_words(struct buf *out, X509 *cert)
+{
+	buf_add_str(out, "for ");
+	doctor_wire_add_name(out, X509_get_subject_name(cert));
+	buf_add_str(out, ", issued by ");
+	doctor_wire_add_name(out, X509_get_issuer_name(cert));
+	buf_add_str(out, ", valid from ");
+	doctor_wire_add_date(out, X509_get0_notBefore(cert));
+	buf_add_str(out, " until ");
+	doctor_wire_add_date(out, X509_get0_notAfter(cert));
+}
+
+struct doctor_certificate doctor_wire_certificate(struct doctor_wire *w, const char *name, struct buf *words_out, struct buf *wrong_out)
 {
 	X509 *cert = SSL_get1_peer_certificate(w->ssl);
-	const char *slug = NULL;
+	struct doctor_certificate c = {0};
 	long verified;
 
 	if (!cert) {
 		buf_add_str(wrong_out, "the server shows no certificate");
-		return "tls-cert-untrusted";
+		c.slug = cause_slug(CAUSE_TLS_CERT_UNTRUSTED);
+		return c;
 	}
+	doctor_wire_add_words(words_out, cert);
 	verified = SSL_get_verify_result(w->ssl);
-	buf_add_str(words_out, "for ");
-	doctor_wire_add_name(words_out, X509_get_subject_name(cert));
-	buf_add_str(words_out, ", issued by ");
-	doctor_wire_add_name(words_out, X509_get_issuer_name(cert));
-	buf_add_str(words_out, ", valid until ");
-	doctor_wire_add_date(words_out, X509_get0_notAfter(cert));
-	if (X509_cmp_current_time(X509_get0_notAfter(cert)) < 0) {
+	c.late = X509_cmp_current_time(X509_get0_notAfter(cert)) < 0 || verified == X509_V_ERR_CERT_HAS_EXPIRED;
+	c.early = X509_cmp_current_time(X509_get0_notBefore(cert)) > 0 || verified == X509_V_ERR_CERT_NOT_YET_VALID;
+	if (c.late || c.early || verified != X509_V_OK)
+		c.slug = cause_slug(CAUSE_TLS_CERT_UNTRUSTED);
+	if (c.late)
 		buf_add_str(wrong_out, "the certificate has expired, by the clock of this computer");
-		slug = "tls-cert-untrusted";
-	} else if (X509_cmp_current_time(X509_get0_notBefore(cert)) > 0) {
+	else if (c.early)
 		buf_add_str(wrong_out, "the certificate is not valid yet, by the clock of this computer");
-		slug = "tls-cert-untrusted";
-	} else if (verified != X509_V_OK) {
+	else if (verified != X509_V_OK)
 		buf_add_str(wrong_out, X509_verify_cert_error_string(verified));
-		slug = "tls-cert-untrusted";
-	} else if (!doctor_wire_fits(cert, name)) {
+	else if (!doctor_wire_fits(cert, name)) {
 		buf_printf(wrong_out, "the certificate is not for %s", name);
-		slug = "tls-cert-name-mismatch";
+		c.slug = cause_slug(CAUSE_TLS_CERT_NAME_MISMATCH);
 	}
-	if (slug)
+	if (c.slug)
 		buf_printf(wrong_out, " (%s)", buf_cstr(words_out));
 	X509_free(cert);
-	return slug;
+	return c;
 }

@@ -93,12 +93,13 @@ static json_t *explain_json_cause(const struct mailroom_answer *a, size_t i)
 
 	for (size_t k = 0; mailroom_cause_likely(slug, k); k++)
 		json_array_append_new(likely, json_string(mailroom_cause_likely(slug, k)));
-	return json_pack("{s:s, s:f, s:s, s:s, s:s, s:s, s:o, s:o, s:s, s:b, s:b, s:s, s:s, s:s}", "slug", slug, "confidence",
+	return json_pack("{s:s, s:f, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:s, s:b, s:b, s:s, s:s, s:s}", "slug", slug, "confidence",
 			 mailroom_answer_confidence(a, i), "meaning", mailroom_cause_meaning(slug), "emitter", mailroom_answer_emitter(a),
-			 "evidence", mailroom_answer_evidence(a), "why", mailroom_answer_why(a, i), "likely", likely, "fix",
-			 explain_json_fixes(slug), "retry", mailroom_cause_retry(slug), "code_permanent",
-			 mailroom_cause_code_is_permanent(slug), "cause_permanent", mailroom_cause_is_permanent(slug), "source",
-			 mailroom_cause_source(slug), "note", mailroom_answer_note(a, i), "known_from", mailroom_answer_known_from(a, i));
+			 "evidence", mailroom_answer_evidence(a), "why", mailroom_answer_why(a, i), "against",
+			 mailroom_answer_against(a, i), "likely", likely, "fix", explain_json_fixes(slug), "retry",
+			 mailroom_cause_retry(slug), "code_permanent", mailroom_cause_code_is_permanent(slug), "cause_permanent",
+			 mailroom_cause_is_permanent(slug), "source", mailroom_cause_source(slug), "note", mailroom_answer_note(a, i),
+			 "known_from", mailroom_answer_known_from(a, i));
 }
 
 /* where nothing fits, that is the answer */
@@ -106,6 +107,18 @@ static json_t *explain_json_nothing(const char *slug)
 {
 	return json_pack("{s:s, s:f, s:s, s:o, s:s}", "slug", slug, "confidence", 0.0, "meaning", mailroom_cause_meaning(slug), "fix",
 			 explain_json_fixes(slug), "retry", mailroom_cause_retry(slug));
+}
+
+static json_t *explain_json_recipients(const struct mailroom_answer *a)
+{
+	json_t *recipients = json_array();
+
+	for (size_t i = 0; i < mailroom_answer_recipient_count(a); i++)
+		json_array_append_new(recipients, json_pack("{s:s, s:s, s:f, s:s}", "recipient", mailroom_answer_recipient(a, i), "slug",
+							    mailroom_answer_recipient_slug(a, i), "confidence",
+							    mailroom_answer_recipient_confidence(a, i), "evidence",
+							    mailroom_answer_recipient_evidence(a, i)));
+	return recipients;
 }
 
 void explain_print_json(const struct mailroom_answer *a, unsigned long line)
@@ -135,6 +148,8 @@ void explain_print_json(const struct mailroom_answer *a, unsigned long line)
 		json_object_set_new(out, "enhanced", json_string(mailroom_answer_enhanced(a)));
 	if (mailroom_answer_is_undecided(a) || !mailroom_answer_count(a))
 		json_object_set_new(out, "decide", json_string(mailroom_answer_ask(a)));
+	if (mailroom_answer_recipient_count(a))
+		json_object_set_new(out, "recipients", explain_json_recipients(a));
 	if (mailroom_answer_more(a))
 		json_object_set_new(out, "more", json_integer((json_int_t)mailroom_answer_more(a)));
 	json_dumpf(out, stdout, (line ? JSON_COMPACT : JSON_INDENT(2)) | JSON_REAL_PRECISION(3));
@@ -155,6 +170,8 @@ static void explain_print_why(const struct mailroom_answer *a, size_t i)
 
 	if (mailroom_answer_why(a, i)[0])
 		explain_print_words(2, 2, "Speaks for it: ", mailroom_answer_why(a, i));
+	if (mailroom_answer_against(a, i)[0])
+		explain_print_words(2, 2, "Speaks against it: ", mailroom_answer_against(a, i));
 	if (mailroom_answer_known_from(a, i)[0])
 		explain_print_words(2, 2, "These words are known from: ", mailroom_answer_known_from(a, i));
 	if (mailroom_answer_note(a, i)[0])
@@ -207,14 +224,17 @@ static void explain_print_seen(const struct mailroom_answer *a, bool why)
 		explain_print_words(2, 2, "Seen: ", mailroom_answer_evidence(a));
 	if (why)
 		explain_print_who(a);
-	if (mailroom_answer_step_count(a) && (why || mailroom_answer_form(a) == MAILROOM_ANSWER_TRANSCRIPT)) {
+	if (mailroom_answer_step_count(a) &&
+	    (why || mailroom_answer_step_count(a) > 1 || mailroom_answer_form(a) == MAILROOM_ANSWER_TRANSCRIPT)) {
 		puts("  What happened, the first thing first");
 		for (size_t i = 0; i < mailroom_answer_step_count(a); i++)
 			explain_print_words(4, 2, "- ", mailroom_answer_step(a, i));
 	}
 	if (mailroom_answer_more(a))
 		printf("  There is more of it in this text: %zu further %s.\n", mailroom_answer_more(a),
-		       mailroom_answer_form(a) == MAILROOM_ANSWER_BOUNCE ? "recipients" : "conversations");
+		       mailroom_answer_form(a) == MAILROOM_ANSWER_BOUNCE ? "recipients"
+		       : mailroom_answer_form(a) == MAILROOM_ANSWER_LOG	 ? "refusals"
+									 : "conversations");
 }
 
 void explain_print(const struct mailroom_answer *a, bool why)
@@ -224,8 +244,9 @@ void explain_print(const struct mailroom_answer *a, bool why)
 	size_t count = mailroom_answer_count(a);
 
 	if (!count) {
-		puts(mailroom_answer_form(a) == MAILROOM_ANSWER_TRANSCRIPT
-			     ? "No refusal stands in this conversation, as far as it goes."
+		puts(mailroom_answer_form(a) == MAILROOM_ANSWER_TRANSCRIPT ? "No refusal stands in this conversation, as far as it goes."
+		     : mailroom_answer_form(a) == MAILROOM_ANSWER_LOG
+			     ? "No refusal stands in these lines of a log."
 			     : "No known cause fits this text. Give the whole reply of the server, with its number.");
 		explain_print_seen(a, why);
 		return;
@@ -251,7 +272,8 @@ static void explain_print_row(const struct mailroom_answer_log *log, size_t row,
 {
 	const char *slug = mailroom_answer_log_slug(log, row);
 
-	printf("%10" PRIu64 "  %-28s %s .. %s\n", mailroom_answer_log_hits(log, row), slug, mailroom_answer_log_first(log, row),
+	printf("%10" PRIu64 "  %-28s", mailroom_answer_log_hits(log, row), slug);
+	printf(*mailroom_answer_log_first(log, row) ? " %s .. %s\n" : "\n", mailroom_answer_log_first(log, row),
 	       mailroom_answer_log_last(log, row));
 	for (size_t i = 0; mailroom_answer_log_name(log, row, i); i++)
 		printf("%s%s (%" PRIu64 ")", i ? ", " : "            hit: ", mailroom_answer_log_name(log, row, i),

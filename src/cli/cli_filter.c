@@ -14,7 +14,7 @@
 
 enum { FILE_PIECE_BYTES = 64 << 10 };
 
-static const struct sieve_rules cli_filter_rules = {.refuse = SIEVE_REFUSE_HERE};
+static const struct sieve_rules cli_filter_rules = {.refuse = 0};
 
 const struct cli_option cli_filter_add_options[] = {
 	{"attachment-name", "PATTERN", "an attachment has such a name", true},
@@ -30,13 +30,29 @@ const struct cli_option cli_filter_add_options[] = {
 	{"smaller", "SIZE", "it is smaller", true},
 	{"header", "FIELD:PATTERN", "a field of the header", true},
 	{"body", "WORDS", "the text holds these words", true},
+	{"since", "DAY", "from that day on: 2026-12-24", true},
+	{"until", "DAY", "before that day", true},
 	{"any", NULL, "one of the conditions is enough", false},
 	{"refuse", "TEXT", "refuse the message; the sender reads TEXT", false},
 	{"file", "FOLDER", "put it into that folder", false},
 	{"mark", "WORD", "mark it with a word; the other rules go on", false},
 	{"discard", NULL, "throw it away; nobody is told", false},
+	{"redirect", "ADDRESS", "send it on to that address", false},
+	{"keep", NULL, "with --redirect: a copy stays; the other rules go on", false},
+	{"answer", "TEXT", "answer people who write, once in some days; the other rules go on", false},
+	{"subject", "TEXT", "with --answer: its subject (default: Auto: and that of the message)", false},
+	{"days", "N", "with --answer: so long nobody gets another one (default: 7)", false},
 	{"name", "NAME", "what the rule is called (default: rule1, rule2 ...)", false},
 	{"at", "N", "where it stands among the rules (default: last)", false},
+	{NULL, NULL, NULL, false},
+};
+
+const struct cli_option cli_filter_vacation_options[] = {
+	{"text", "TEXT", "what people who write are answered", false},
+	{"subject", "TEXT", "subject of the answer (default: Auto: and that of the message)", false},
+	{"days", "N", "so long nobody gets another one (default: 7)", false},
+	{"since", "DAY", "from that day on: 2026-12-24", false},
+	{"until", "DAY", "before that day", false},
 	{NULL, NULL, NULL, false},
 };
 
@@ -211,6 +227,29 @@ static enum rc cli_filter_rule(struct cli *cli, struct sieve_rule *rule, struct 
 	return rc == RC_OK ? sieve_rule_check(rule, err) : rc;
 }
 
+/* Where a rule goes by itself: last; but what is refused must not be answered as well (RFC 5230 4.7), so answers stand behind all that
+ * refuses and throws away. */
+static enum rc cli_filter_place(struct cli *cli, struct span script, enum sieve_rule_act act, uint64_t *place_out, struct err *err)
+{
+	struct sieve_rule_entry *list;
+	size_t count, behind = 0, answer;
+	enum rc rc = sieve_rule_list(script, &cli->mem, &list, &count, err);
+
+	if (rc != RC_OK)
+		return rc;
+	answer = count;
+	for (size_t i = 0; i < count; i++) {
+		enum sieve_rule_act of = list[i].rule.act;
+
+		if (of == SIEVE_RULE_REFUSE || of == SIEVE_RULE_DISCARD)
+			behind = i + 1;
+		if (of == SIEVE_RULE_ANSWER && answer == count)
+			answer = i;
+	}
+	*place_out = act == SIEVE_RULE_ANSWER ? behind : act == SIEVE_RULE_REFUSE || act == SIEVE_RULE_DISCARD ? answer : count;
+	return RC_OK;
+}
+
 static enum rc cli_filter_add_rule(struct cli *cli, struct span script, struct span given, struct buf *out, struct err *err)
 {
 	const char *at = cli_get(cli, "at");
@@ -221,7 +260,11 @@ static enum rc cli_filter_add_rule(struct cli *cli, struct span script, struct s
 	(void)given;
 	if (rc == RC_OK && at && !cli_filter_number(at, &place))
 		return err_set(err, RC_BAD, "--at takes the number of a rule, from 1 on");
-	return rc == RC_OK ? sieve_rule_add(script, &rule, at ? (size_t)place - 1 : (size_t)place, &cli_filter_rules, out, err) : rc;
+	if (rc == RC_OK && at)
+		place--;
+	else if (rc == RC_OK)
+		rc = cli_filter_place(cli, script, rule.act, &place, err);
+	return rc == RC_OK ? sieve_rule_add(script, &rule, (size_t)place, &cli_filter_rules, out, err) : rc;
 }
 
 int cli_filter_add(struct cli *cli)
@@ -232,6 +275,75 @@ int cli_filter_add(struct cli *cli)
 	if (cli_filter_rule(cli, &rule, &err) != RC_OK)
 		return cli_usage(cli, "%s", err.words);
 	return cli_filter_change(cli, cli_filter_add_rule, SPAN_NONE);
+}
+
+/* ---- the answer of who is away: a rule of its own name */
+
+#define CLI_FILTER_VACATION "vacation"
+
+static enum rc cli_filter_vacation_rule(struct cli *cli, struct sieve_rule *rule, struct err *err)
+{
+	static const char *const options[] = {"text", "subject", "days", "since", "until"};
+	enum rc rc = RC_OK;
+
+	*rule = (struct sieve_rule){.name = SPAN_LIT(CLI_FILTER_VACATION)};
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]) && rc == RC_OK; i++) {
+		const char *value = cli_get(cli, options[i]);
+
+		if (value)
+			rc = sieve_rule_option(rule, i == 0 ? SPAN_LIT("answer") : span_str(options[i]), span_str(value), &cli->mem, err);
+	}
+	return rc == RC_OK ? sieve_rule_check(rule, err) : rc;
+}
+
+static enum rc cli_filter_vacation_off(struct cli *cli, struct span script, struct span given, struct buf *out, struct err *err)
+{
+	enum rc rc = sieve_rule_remove(script, SPAN_LIT(CLI_FILTER_VACATION), &cli_filter_rules, out, err);
+
+	(void)cli;
+	(void)given;
+	return rc == RC_NONE ? err_set(err, RC_NONE, "no answer is set; mailroom filter list shows the rules") : rc;
+}
+
+static enum rc cli_filter_vacation_on(struct cli *cli, struct span script, struct span given, struct buf *out, struct err *err)
+{
+	struct buf without;
+	struct sieve_rule rule;
+	uint64_t place = 0;
+	enum rc rc = cli_filter_vacation_rule(cli, &rule, err);
+
+	(void)given;
+	buf_init(&without, LIMIT_SIEVE_SCRIPT_BYTES);
+	if (rc == RC_OK) {
+		rc = sieve_rule_remove(script, rule.name, &cli_filter_rules, &without, err);
+		if (rc == RC_OK)
+			script = buf_span(&without);
+		if (rc == RC_NONE)
+			rc = RC_OK;
+	}
+	if (rc == RC_OK)
+		rc = cli_filter_place(cli, script, rule.act, &place, err);
+	if (rc == RC_OK)
+		rc = sieve_rule_add(script, &rule, (size_t)place, &cli_filter_rules, out, err);
+	buf_clear(&without);
+	return rc;
+}
+
+int cli_filter_vacation(struct cli *cli)
+{
+	struct sieve_rule rule;
+	struct err err = {{0}};
+	bool on;
+
+	if (!cli_on_off(cli, cli->args[1], &on))
+		return CLI_USAGE;
+	if (!on)
+		return cli_filter_change(cli, cli_filter_vacation_off, SPAN_NONE);
+	if (!cli_get(cli, "text"))
+		return cli_usage(cli, "what should people who write be told? --text 'I am away until Monday.' would be one");
+	if (cli_filter_vacation_rule(cli, &rule, &err) != RC_OK)
+		return cli_usage(cli, "%s", err.words);
+	return cli_filter_change(cli, cli_filter_vacation_on, SPAN_NONE);
 }
 
 static enum rc cli_filter_remove_rule(struct cli *cli, struct span script, struct span given, struct buf *out, struct err *err)

@@ -20,9 +20,11 @@ void cli_filter_words(const struct sieve_rule *rule, struct buf *out);
 /* Text for standard output: as it is, or safe for a terminal where that is one (line breaks and tabs stay). */
 void cli_filter_print(struct span text, bool raw);
 
-extern const struct cli_option cli_filter_add_options[], cli_filter_test_options[], cli_mail_list_options[], cli_mail_show_options[];
+extern const struct cli_option cli_filter_add_options[], cli_filter_vacation_options[], cli_filter_test_options[], cli_mail_list_options[],
+	cli_mail_show_options[];
 int cli_filter_list(struct cli *cli);
 int cli_filter_add(struct cli *cli);
+int cli_filter_vacation(struct cli *cli);
 int cli_filter_remove(struct cli *cli);
 int cli_filter_move(struct cli *cli);
 int cli_filter_show(struct cli *cli);

@@ -7,6 +7,7 @@
 #include "mail/attach.h"
 #include "mail/words.h"
 #include "policy/sieve_mail.h"
+#include "policy/vacation.h"
 
 enum { TEST_MESSAGE_BYTES = 512 << 20, TEST_SAID_BYTES = 64 << 10 };
 
@@ -22,6 +23,8 @@ struct filter_test {
 	struct sieve_rule_entry *rules;
 	size_t rule_count;
 	struct sieve_result result;
+	const struct sieve_message *message;
+	struct span account;
 };
 
 /* Files end their lines with LF alone more often than not; what arrives by SMTP does not. */
@@ -97,12 +100,30 @@ static void test_say_flags(const struct sieve_action *a, struct buf *out)
 	}
 }
 
-static void test_say_what(const struct sieve_action *a, struct buf *out)
+/* why an action that sends would not; "": it would, as far as the message goes (who was answered already, limits, are the server's to know) */
+static const char *test_unsent(const struct filter_test *t, const struct sieve_action *a)
+{
+	struct span own[] = {t->account, t->message->to};
+
+	if (a->act == SIEVE_REDIRECT && vacation_was_here(t->message, t->account))
+		return "it was here before";
+	return a->act == SIEVE_VACATION ? vacation_why_words(vacation_judge(t->message, a->vacation, own, 2)) : "";
+}
+
+static void test_say_what(const struct filter_test *t, const struct sieve_action *a, struct buf *out)
 {
 	static const char *const what[] = {[SIEVE_KEEP] = "into the inbox", [SIEVE_FILEINTO] = "into the folder ", [SIEVE_REJECT] = "refused: ",
 		[SIEVE_EREJECT] = "refused: ", [SIEVE_DISCARD] = "thrown away", [SIEVE_REDIRECT] = "sent on to ", [SIEVE_ADDHEADER] = "with a header field ",
 		[SIEVE_VACATION] = "answered: "};
 
+	const char *unsent = test_unsent(t, a);
+
+	if (unsent[0]) {
+		buf_add_str(out, a->act == SIEVE_VACATION ? "not answered" : "not sent on to ");
+		buf_add_safe(out, a->act == SIEVE_VACATION ? SPAN_NONE : a->text, LIMIT_SIEVE_REASON_BYTES);
+		buf_printf(out, ": %s", unsent);
+		return;
+	}
 	buf_add_str(out, what[a->act]);
 	buf_add_safe(out, a->text, LIMIT_SIEVE_REASON_BYTES);
 	if (a->act == SIEVE_ADDHEADER) {
@@ -124,7 +145,7 @@ static void test_say_text(const struct filter_test *t)
 		const struct sieve_action *a = &r->actions[i];
 
 		buf_reset(&line);
-		test_say_what(a, &line);
+		test_say_what(t, a, &line);
 		rule = test_rule(t, a->line, &number);
 		if (rule)
 			buf_printf(&line, "  (line %u, rule %zu \"%.*s\")", a->line, number, SPAN_FMT(rule->name));
@@ -154,6 +175,8 @@ static json_t *test_action_json(const struct filter_test *t, const struct sieve_
 	json_object_set_new(row, "text", cli_json_text(a->text));
 	if (a->act == SIEVE_ADDHEADER)
 		json_object_set_new(row, "value", cli_json_text(a->value));
+	if (a->act == SIEVE_REDIRECT || a->act == SIEVE_VACATION)
+		json_object_set_new(row, "unsent", test_unsent(t, a)[0] ? json_string(test_unsent(t, a)) : json_null());
 	for (size_t i = 0; i < a->flag_count; i++)
 		json_array_append_new(flags, cli_json_text(a->flags[i]));
 	json_object_set_new(row, "flags", flags);
@@ -193,6 +216,8 @@ static int test_run(struct filter_test *t, const struct sieve_script *script, co
 		good = cli_address(t->cli, from, &m.from);
 	if (to)
 		good = good && cli_address(t->cli, to, &m.to);
+	t->message = &m;
+	t->account = account;
 	arena_init(&mem, 1 << 20);
 	if (good) {
 		(void)sieve_run(script, &m, LIMIT_SIEVE_STEPS, &mem, &t->result);

@@ -24,6 +24,8 @@ static const struct {
 	[SIEVE_RULE_SMALLER] = {"it is smaller than ", false},
 	[SIEVE_RULE_HEADER] = {" is ", true},
 	[SIEVE_RULE_BODY] = {"its text holds ", true},
+	[SIEVE_RULE_SINCE] = {"it comes on or after ", true},
+	[SIEVE_RULE_UNTIL] = {"it comes before ", true},
 };
 
 static bool words_together(const struct sieve_rule_condition *a, const struct sieve_rule_condition *b)
@@ -63,7 +65,7 @@ static void words_condition(const struct sieve_rule *rule, size_t first, struct 
 
 void cli_filter_words(const struct sieve_rule *rule, struct buf *out)
 {
-	static const char *const acts[SIEVE_RULE_ACTS] = {"", "refuse it (", "file it into ", "mark it ", "throw it away"};
+	static const char *const acts[SIEVE_RULE_ACTS] = {"", "refuse it (", "file it into ", "mark it ", "throw it away", "send it on to ", "answer it ("};
 	const char *between = "if ";
 
 	for (size_t i = 0; i < rule->condition_count; i++) {
@@ -73,11 +75,14 @@ void cli_filter_words(const struct sieve_rule *rule, struct buf *out)
 		words_condition(rule, i, out);
 		between = rule->any ? ", or " : ", and ";
 	}
-	buf_add_str(out, ": ");
+	if (rule->condition_count)
+		buf_add_str(out, ": ");
 	buf_add_str(out, acts[rule->act]);
 	buf_add_safe(out, rule->text, WORDS_SHOWN);
-	if (rule->act == SIEVE_RULE_REFUSE)
+	if (rule->act == SIEVE_RULE_REFUSE || rule->act == SIEVE_RULE_ANSWER)
 		buf_add_byte(out, ')');
+	if (rule->keep)
+		buf_add_str(out, " and keep a copy");
 }
 
 /* length of the character at the front that a terminal may be shown; 0: none */

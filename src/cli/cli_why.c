@@ -8,6 +8,7 @@
 #include "cli/cli_commands.h"
 #include "cli/cli_db.h"
 #include "cli/cli_print.h"
+#include "cli/cli_queue.h"
 
 enum { WHY_REF_DIGITS = 8, WHY_QUEUE_DIGITS = 6, WHY_DAY_S = 24 * 3600, WHY_LIMIT_MOST = 100000, WHY_OUT_BYTES = 256 << 20, WHY_ALIAS_DEPTH = 10 };
 
@@ -252,20 +253,23 @@ struct why_queue {
 	size_t count;
 };
 
-static enum rc why_queue_row(void *arg, const struct store_queued *q)
+static enum rc why_queue_row(void *arg, const struct store_queue_listed *l)
 {
 	struct why_queue *said = arg;
+	int64_t next_ms = cli_queue_next(l);
 
 	buf_add_str(said->out, said->count++ ? "" : "In the queue now:\n");
 	buf_add_str(said->out, "  ");
-	buf_add_safe(said->out, q->rcpt, 320);
+	buf_add_safe(said->out, l->q.rcpt, 320);
 	buf_add_str(said->out, ": ");
-	buf_add_safe(said->out, q->state, 100);
-	buf_printf(said->out, ", %u tries", q->attempts);
-	if (q->next_try_ms) {
+	buf_add_safe(said->out, l->q.state, 100);
+	buf_printf(said->out, ", %u tries", l->q.attempts);
+	if (next_ms) {
 		buf_add_str(said->out, ", next ");
-		why_write_time(said->out, q->next_try_ms, true);
+		why_write_time(said->out, next_ms, true);
 	}
+	buf_add_str(said->out, "; ");
+	cli_queue_reason(said->out, l);
 	buf_add_byte(said->out, '\n');
 	return RC_OK;
 }
@@ -287,7 +291,7 @@ static int why_ask_store(struct why *w, struct buf *queue)
 	if (w->is_account)
 		rc = why_look_up(w, s, &err);
 	if (rc == RC_OK && w->filter.message) {
-		rc = store_queue_each(s, (int64_t)w->filter.message, why_queue_row, &said, &err);
+		rc = store_queue_list(s, &(struct store_queue_filter){.message = (int64_t)w->filter.message, .state = -1}, why_queue_row, &said, &err);
 		if (said.count == 0)
 			buf_add_str(queue, "It is not in the queue now.\n");
 	}
@@ -486,7 +490,7 @@ static int why_run(struct why *w, struct history *h, const struct buf *queue)
 	return w->event_count ? CLI_OK : CLI_FAILED;
 }
 
-int cli_why(struct cli *cli)
+static int why_answer(struct cli *cli, int (*take)(struct why *w))
 {
 	struct why *w = arena_zalloc(&cli->mem, sizeof(*w));
 	struct history *h = NULL;
@@ -497,7 +501,7 @@ int cli_why(struct cli *cli)
 	w->oldest = &w->newest;
 	map_init(&w->sessions);
 	buf_init(&queue, 1 << 20);
-	status = why_take_options(w);
+	status = take(w);
 	if (status == CLI_OK)
 		status = why_take_bounds(w);
 	if (status == CLI_OK)
@@ -509,4 +513,20 @@ int cli_why(struct cli *cli)
 	buf_clear(&queue);
 	map_clear(&w->sessions);
 	return status;
+}
+
+int cli_why(struct cli *cli)
+{
+	return why_answer(cli, why_take_options);
+}
+
+static int why_take_queue_id(struct why *w)
+{
+	w->subject = span_str(w->cli->args[0]);
+	return why_take_message(w, w->cli->args[0]);
+}
+
+int cli_queue_why(struct cli *cli)
+{
+	return why_answer(cli, why_take_queue_id);
 }

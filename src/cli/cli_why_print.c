@@ -175,6 +175,42 @@ static void why_line_more(struct buf *out, const struct history_event *e)
 		why_add(out, " in a minute, mostly ", e->cause, "");
 }
 
+/* an attempt: what came of it, at which host, in whose words, when the next one is */
+static void why_line_sent(struct buf *out, const struct history_event *e)
+{
+	static const char *const what[HISTORY_KIND_COUNT] = {[HISTORY_DELIVERED] = "delivered ", [HISTORY_DEFERRED] = "put off ", [HISTORY_FAILED] = "given up ",
+		[HISTORY_EXPIRED] = "given up for its age ", [HISTORY_HELD] = "held ", [HISTORY_RELEASED] = "released ", [HISTORY_RETRIED] = "to be tried now ",
+		[HISTORY_REMOVED] = "removed "};
+
+	buf_add_str(out, what[e->kind]);
+	store_queue_id_write(out, (int64_t)e->message);
+	why_add(out, " for ", e->rcpt, "");
+	why_add(out, e->kind == HISTORY_DELIVERED ? " to " : " by ", e->helo, "");
+	if (e->peer.len && !span_eq(e->peer, e->helo))
+		why_add(out, e->helo.len ? " [" : " at ", e->peer, e->helo.len ? "]" : "");
+	if (e->helo.len || e->peer.len) {
+		if (e->tls.len)
+			why_add(out, ", ", e->tls, "");
+		else
+			buf_add_str(out, ", no TLS");
+	}
+	if (e->cause.len || e->code || e->detail.len) {
+		buf_add_str(out, ": ");
+		if (e->code)
+			buf_printf(out, "%llu ", (unsigned long long)e->code);
+		buf_add_safe(out, e->cause, WHY_TEXT_SHOWN);
+		why_add(out, e->cause.len ? " \"" : "\"", e->detail, "\"");
+	}
+	if (e->ms) {
+		buf_add_str(out, ", after ");
+		why_add_duration(out, e->ms);
+	}
+	if (e->next_ms) {
+		buf_add_str(out, "; next try ");
+		why_write_time(out, (int64_t)e->next_ms, true);
+	}
+}
+
 static void why_line(struct buf *out, const struct why_session *s, const struct history_event *e)
 {
 	switch (e->kind) {
@@ -202,6 +238,16 @@ static void why_line(struct buf *out, const struct why_session *s, const struct 
 	case HISTORY_MORE:
 	case HISTORY_LOST:
 		why_line_more(out, e);
+		break;
+	case HISTORY_DELIVERED:
+	case HISTORY_DEFERRED:
+	case HISTORY_FAILED:
+	case HISTORY_EXPIRED:
+	case HISTORY_HELD:
+	case HISTORY_RELEASED:
+	case HISTORY_RETRIED:
+	case HISTORY_REMOVED:
+		why_line_sent(out, e);
 		break;
 	case HISTORY_NONE:
 	case HISTORY_KIND_COUNT:

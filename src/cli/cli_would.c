@@ -115,6 +115,22 @@ struct would_out {
 	bool helps;
 };
 
+/* The server asks the DNS besides, which this command does not: the domain that it asks for; empty: it does not */
+static struct span would_dns_domain(const struct would_out *o)
+{
+	struct span to = o->c->to, domain = SPAN_NONE;
+
+	for (struct span rest = to; rest.ptr;) {
+		domain = rest;
+		(void)span_cut(&rest, '@');
+	}
+	if (!o->w->accepted || !conf_dns_wanted(o->conf) || !o->conf->dns_check_recipients || !conf_listener_relays(o->c->listener) || domain.len == to.len)
+		return SPAN_NONE;
+	if ((o->w->decided.found.tag & STORE_TAG_MASK) != STORE_TAG_FOREIGN || o->conf->delivery_has_smarthost || conf_route_find(o->conf, domain))
+		return SPAN_NONE;
+	return span_is_vchar(domain) && domain.ptr[0] != '[' ? domain : SPAN_NONE;
+}
+
 static void would_ways(struct would_out *o)
 {
 	struct policy_facts after;
@@ -145,6 +161,8 @@ static json_t *would_json(const struct would_out *o)
 	for (size_t i = 0; i < o->change_count && o->helps; i++)
 		json_array_append_new(ways, json_pack("{s:s, s:s}", "change", policy_change_name(o->changes[i]), "words", policy_change_words(o->changes[i])));
 	json_object_set_new(j, "way_out", ways);
+	if (would_dns_domain(o).len)
+		json_object_set_new(j, "dns_asked_for", cli_json_text(would_dns_domain(o)));
 	buf_clear(&where);
 	return j;
 }
@@ -181,6 +199,8 @@ static void would_print(const struct would_out *o)
 		printf("  without sign-in, by its %s\n", policy_by_name(o->c->relay.by));
 	printf("  the server says\n");
 	would_print_reply(w->reply);
+	if (would_dns_domain(o).len)
+		printf("  unless the DNS says that this domain does not exist or takes no mail: mailroom dns %.*s\n", SPAN_FMT(would_dns_domain(o)));
 	for (size_t i = 0; i < o->change_count && o->helps; i++)
 		printf("%s%s\n", i == 0 ? "  it would be accepted, if you\n    " : "    and ", policy_change_words(o->changes[i]));
 	if (!w->accepted && (!o->helps || !o->change_count))

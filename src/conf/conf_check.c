@@ -72,6 +72,8 @@ static void conf_fill(struct conf_draft *d)
 			*p = (char)byte_lower((uint8_t)*p);
 		c->hostname = arena_str(d->mem, span_str(name));
 	}
+	if (!c->delivery_hostname[0])
+		c->delivery_hostname = c->hostname;
 	if (!c->workers_mx)
 		c->workers_mx = conf_processors();
 	if (!c->workers_user)
@@ -234,6 +236,8 @@ static const struct conf_places *conf_places_of(const struct conf_draft *d, enum
 		{CONF_SECTION_LISTENER, d->listeners, c->listeners, sizeof(*c->listeners), c->listener_count},
 		{CONF_SECTION_CERTIFICATE, d->certificates, c->certificates, sizeof(*c->certificates), c->certificate_count},
 		{CONF_SECTION_NETWORK, d->networks, c->networks, sizeof(*c->networks), c->network_count},
+		{CONF_SECTION_SMARTHOST, d->smarthosts, c->smarthosts, sizeof(*c->smarthosts), c->smarthost_count},
+		{CONF_SECTION_ROUTE, d->routes, c->routes, sizeof(*c->routes), c->route_count},
 	};
 
 	for (size_t k = 0; k < sizeof(titled) / sizeof(titled[0]); k++)
@@ -283,6 +287,8 @@ enum rc conf_draft_check(struct conf_draft *d, struct err *err)
 	}
 	if (rc == RC_OK)
 		rc = conf_relay_check(d, err);
+	if (rc == RC_OK)
+		rc = conf_delivery_check(d, err);
 	if (rc == RC_OK)
 		rc = conf_places_keep(d);
 	if (rc == RC_OK && d->mem->overflow)

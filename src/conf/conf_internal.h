@@ -21,7 +21,7 @@ struct conf_draft {
 	const char *files[CONF_FILES];  /* what to call them in messages */
 	uint32_t file_count;
 	struct conf_places top;         /* all untitled sections */
-	struct conf_places *listeners, *certificates, *networks;
+	struct conf_places *listeners, *certificates, *networks, *smarthosts, *routes;
 };
 
 /* Makes text ready for libConfuse: comments become blanks (its line count goes wrong over them), and what it would swallow in silence is refused: bytes
@@ -38,6 +38,8 @@ void conf_draft_clear(struct conf_draft *d);
 enum rc conf_draft_check(struct conf_draft *d, struct err *err) RC_WARN;
 /* networks, and what listeners say of them */
 enum rc conf_relay_check(struct conf_draft *d, struct err *err) RC_WARN;
+/* section delivery, smarthosts and routes */
+enum rc conf_delivery_check(struct conf_draft *d, struct err *err) RC_WARN;
 /* changes from the command line; before the check */
 enum rc conf_draft_override(struct conf_draft *d, struct err *err) RC_WARN;
 /* err becomes "FILE:LINE: words"; returns rc */

@@ -117,6 +117,58 @@ void conf_rates_write(const struct conf_rates *r, struct buf *out)
 
 /* ---- names and domains: kept as text, one blank between them */
 
+static bool conf_pattern_ok(struct span word)
+{
+	return span_eq(word, SPAN_LIT("*")) || conf_host_ok(word.ptr[0] == '.' ? span_from(word, 1) : word);
+}
+
+enum rc conf_hop_read(struct span word, struct conf_hop *out, struct err *err)
+{
+	struct span rest = word, host;
+	struct net_address address;
+	bool bracket = word.len && word.ptr[0] == '[';
+	uint64_t port = 0;
+
+	if (bracket)
+		rest = span_from(rest, 1);
+	host = span_cut(&rest, bracket ? ']' : ':');
+	if (bracket && rest.len && rest.ptr[0] == ':')
+		rest = span_from(rest, 1);
+	else if (bracket && (rest.len || !rest.ptr))
+		return conf_bad(err, word, "is not a server", "[192.0.2.1] or [2001:db8::1]:2525");
+	if (rest.ptr && (rest.len || !bracket) && (num_parse(rest, 65535, &port) != RC_OK || port == 0))
+		return conf_bad(err, word, "is not a server", "one with a port from 1 to 65535 behind it");
+	if (bracket ? net_parse(host, &address) != RC_OK : !conf_host_ok(host))
+		return conf_bad(err, word, "is not a server", "mail.example.org, mail.example.org:2525 or [192.0.2.1]:2525");
+	*out = (struct conf_hop){.host = host, .port = (uint16_t)port, .is_address = bracket};
+	return RC_OK;
+}
+
+/* ADDRESS or ADDRESS@PORT, as name servers are given */
+static bool conf_server_ok(struct span word)
+{
+	size_t at = span_find(word, '@');
+	struct net_address address;
+	uint64_t port = 1;
+
+	if (at < word.len && (num_parse(span_from(word, at + 1), 65535, &port) != RC_OK || port == 0))
+		return false;
+	return net_parse(span_head(word, at), &address) == RC_OK;
+}
+
+static enum rc conf_server_read(enum conf_type type, struct span all, struct span word, struct err *err)
+{
+	size_t at = span_find(word, '@');
+
+	if (type == CONF_STUBS && (!conf_host_ok(span_head(word, at)) || !conf_server_ok(span_from(word, at + 1))))
+		return conf_bad(err, word, "is not a zone and its server", "example.org@192.0.2.53 or example.org@192.0.2.53@5353");
+	if (type == CONF_SERVERS && span_eq(word, SPAN_LIT("root")) && span_trim(all).len != word.len)
+		return conf_bad(err, word, "has other resolvers beside it", "it alone, or only addresses");
+	if (type == CONF_SERVERS && !span_eq(word, SPAN_LIT("root")) && !conf_server_ok(word))
+		return conf_bad(err, word, "is not the address of a resolver", "192.0.2.53, 192.0.2.53@5353 or root");
+	return RC_OK;
+}
+
 static enum rc conf_words_read(enum conf_type type, struct span text, struct arena *mem, const char **to, struct err *err)
 {
 	struct span rest = text, word;
@@ -126,13 +178,21 @@ static enum rc conf_words_read(enum conf_type type, struct span text, struct are
 
 	buf_init(&words, CONF_VALUE_BYTES + 1);
 	while (rc == RC_OK && (word = conf_word(&rest)).len) {
+		struct conf_hop hop;
+
 		if (type == CONF_NAMES && !conf_name_ok(word))
 			rc = conf_bad(err, word, "is not a name", "up to 32 letters, digits, dots and hyphens");
 		else if (type == CONF_DOMAINS && !conf_host_ok(word))
 			rc = conf_bad(err, word, "is not a domain", "one such as example.org");
+		else if (type == CONF_PATTERNS && !conf_pattern_ok(word))
+			rc = conf_bad(err, word, "is not a domain", "one such as example.org, .example.org for all below it, or *");
+		else if (type == CONF_HOPS_LIST)
+			rc = conf_hop_read(word, &hop, err);
+		else if (type == CONF_SERVERS || type == CONF_STUBS)
+			rc = conf_server_read(type, text, word, err);
 		buf_add_str(&words, words.len ? " " : "");
 		for (size_t i = 0; i < word.len; i++)
-			buf_add_byte(&words, type == CONF_DOMAINS ? byte_lower(word.ptr[i]) : word.ptr[i]);
+			buf_add_byte(&words, type != CONF_NAMES ? byte_lower(word.ptr[i]) : word.ptr[i]);
 	}
 	copy = rc == RC_OK ? arena_str(mem, buf_span(&words)) : NULL;
 	if (copy && to)

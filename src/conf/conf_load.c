@@ -214,6 +214,31 @@ static enum rc conf_file_there(const struct conf *c, const struct conf_certifica
 		setting, path);
 }
 
+static enum rc conf_password_there(const struct conf *c, const struct conf_smarthost *s, struct err *err)
+{
+	struct stat st;
+
+	if (!s->login[0] || (stat(s->password_file, &st) == 0 && S_ISREG(st.st_mode)) || errno == EACCES)
+		return RC_OK;
+	return err_set(err, RC_BAD, "%s:%u: smarthost \"%s\": password-file: there is no file %s; the name of one that holds the password would be right", c->file, s->line,
+		s->name, s->password_file);
+}
+
+static enum rc conf_authorities_there(const struct conf *c, struct err *err)
+{
+	struct stat st;
+	struct buf where;
+	enum rc rc;
+
+	if (!c->delivery_ca_file[0] || (stat(c->delivery_ca_file, &st) == 0 && S_ISREG(st.st_mode)))
+		return RC_OK;
+	buf_init(&where, 1024);
+	conf_where(c, "delivery", "", "ca-file", &where);
+	rc = err_set(err, RC_BAD, "%s: ca-file: there is no file %s; the name of a PEM file would be right", buf_cstr(&where), c->delivery_ca_file);
+	buf_clear(&where);
+	return rc;
+}
+
 enum rc conf_load(const char *file, const char *home, struct conf **out, struct err *err)
 {
 	struct conf *c = NULL;
@@ -235,6 +260,10 @@ enum rc conf_load(const char *file, const char *home, struct conf **out, struct 
 			rc = conf_file_there(c, t, "key", t->key, err);
 	}
 	free(used);
+	for (size_t i = 0; i < c->smarthost_count && rc == RC_OK; i++)
+		rc = conf_password_there(c, &c->smarthosts[i], err);
+	if (rc == RC_OK)
+		rc = conf_authorities_there(c, err);
 	if (rc == RC_OK)
 		*out = c;
 	else

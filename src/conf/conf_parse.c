@@ -309,7 +309,7 @@ static enum rc conf_take_titled(struct conf_draft *d, cfg_t *root, enum conf_sec
 }
 
 _Static_assert(offsetof(struct conf_listener, name) == 0 && offsetof(struct conf_certificate, name) == 0 &&
-	offsetof(struct conf_network, name) == 0, "titles come first");
+	offsetof(struct conf_network, name) == 0 && offsetof(struct conf_smarthost, name) == 0 && offsetof(struct conf_route, name) == 0, "titles come first");
 
 /* A section is complete. libConfuse keeps only where it ends; sections do not nest, so the n-th complete one is the n-th that conf_text_ready saw begin. */
 static int conf_section_cb(cfg_t *cfg, cfg_opt_t *opt)
@@ -326,7 +326,7 @@ static int conf_section_cb(cfg_t *cfg, cfg_opt_t *opt)
 
 static enum rc conf_take_all(struct conf_draft *d, cfg_t *root, struct err *err)
 {
-	void *listeners, *certificates, *networks;
+	void *listeners, *certificates, *networks, *smarthosts, *routes;
 
 	for (int i = 0; i < CONF_SECTION_COUNT; i++)
 		if (!conf_sections[i].titled)
@@ -336,8 +336,13 @@ static enum rc conf_take_all(struct conf_draft *d, cfg_t *root, struct err *err)
 		conf_take_titled(d, root, CONF_SECTION_CERTIFICATE, CONF_CERTIFICATES, sizeof(struct conf_certificate), &certificates,
 			&d->conf->certificate_count, &d->certificates, err) != RC_OK ||
 		conf_take_titled(d, root, CONF_SECTION_NETWORK, CONF_NETWORKS_MAX, sizeof(struct conf_network), &networks, &d->conf->network_count, &d->networks,
-			err) != RC_OK)
+			err) != RC_OK ||
+		conf_take_titled(d, root, CONF_SECTION_SMARTHOST, CONF_SMARTHOSTS, sizeof(struct conf_smarthost), &smarthosts, &d->conf->smarthost_count,
+			&d->smarthosts, err) != RC_OK ||
+		conf_take_titled(d, root, CONF_SECTION_ROUTE, CONF_ROUTES, sizeof(struct conf_route), &routes, &d->conf->route_count, &d->routes, err) != RC_OK)
 		return RC_BAD;
+	d->conf->smarthosts = smarthosts;
+	d->conf->routes = routes;
 	d->conf->networks = networks;
 	d->conf->listeners = listeners;
 	d->conf->certificates = certificates;

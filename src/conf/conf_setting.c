@@ -7,6 +7,7 @@
 const char *const conf_kinds[] = {"mx", "submission", "pop3", NULL};
 const char *const conf_tls_names[] = {"none", "starttls", "implicit", NULL};
 const char *const conf_early_names[] = {"refuse", "allow", NULL};
+const char *const conf_out_tls_names[] = {"opportunistic", "required", "verified", "never", NULL};
 const char *const conf_log_levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const conf_mechanisms[] = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", NULL};
 
@@ -16,6 +17,8 @@ const struct conf_section conf_sections[CONF_SECTION_COUNT] = {
 #define LISTENER(...)
 #define CERTIFICATE(...)
 #define NETWORK(...)
+#define SMARTHOST(...)
+#define ROUTE(...)
 #include "conf/settings.def"
 };
 
@@ -28,6 +31,8 @@ const struct conf_setting conf_settings[] = {
 #define LISTENER(...) CONF_ROW(struct conf_listener, __VA_ARGS__)
 #define CERTIFICATE(...) CONF_ROW(struct conf_certificate, __VA_ARGS__)
 #define NETWORK(...) CONF_ROW(struct conf_network, __VA_ARGS__)
+#define SMARTHOST(...) CONF_ROW(struct conf_smarthost, __VA_ARGS__)
+#define ROUTE(...) CONF_ROW(struct conf_route, __VA_ARGS__)
 #include "conf/settings.def"
 };
 const size_t conf_setting_count = sizeof(conf_settings) / sizeof(conf_settings[0]);
@@ -101,7 +106,8 @@ void conf_setting_write(const struct conf_setting *s, const void *base, struct b
 	case CONF_CHOICE:
 		buf_add_str(out, s->choices[*(const int *)at]);
 		break;
-	case CONF_IP: case CONF_HOST: case CONF_DOMAIN: case CONF_PATH: case CONF_NAME: case CONF_MECHANISMS: case CONF_NAMES: case CONF_DOMAINS:
+	case CONF_IP: case CONF_HOST: case CONF_DOMAIN: case CONF_PATH: case CONF_NAME: case CONF_MECHANISMS: case CONF_TEXT: case CONF_HOP: case CONF_NAMES: case CONF_DOMAINS:
+	case CONF_PATTERNS: case CONF_HOPS_LIST: case CONF_SERVERS: case CONF_STUBS:
 		conf_quote(out, span_str(*(const char *const *)at));
 		break;
 	case CONF_NETWORKS: case CONF_RATES:
@@ -298,10 +304,31 @@ static const char *conf_host_read(struct span text, const char *is, struct arena
 	return copy;
 }
 
+/* text of any kind without control characters */
+static const char *conf_plain_read(const struct conf_setting *s, struct span text, struct arena *mem, struct err *err)
+{
+	struct buf words;
+
+	for (size_t i = 0; i < text.len; i++)
+		if (text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)
+			return conf_bad(err, text, "has a control character in it", "plain text"), NULL;
+	if (text.len <= s->most)
+		return arena_str(mem, text);
+	buf_init(&words, 64);
+	buf_printf(&words, "at most %u bytes", (unsigned)s->most);
+	conf_bad(err, text, "is too long", buf_cstr(&words));
+	buf_clear(&words);
+	return NULL;
+}
+
 static const char *conf_text_read(const struct conf_setting *s, struct span text, const char *home, struct arena *mem, struct err *err)
 {
 	if (s->type == CONF_IP)
-		return conf_ip_read(text, mem, err);
+		return text.len == 0 && s->def && !s->def[0] ? arena_str(mem, text) : conf_ip_read(text, mem, err);
+	if (s->type == CONF_TEXT)
+		return conf_plain_read(s, text, mem, err);
+	if (s->type == CONF_HOP)
+		return text.len == 0 || conf_host_ok(text) ? conf_host_read(text, "", mem, err) : conf_ip_read(text, mem, err);
 	if (s->type == CONF_PATH)
 		return conf_path_read(text, home, mem, err);
 	if (s->type == CONF_MECHANISMS)
@@ -343,12 +370,13 @@ enum rc conf_setting_read(const struct conf_setting *s, struct span text, const 
 		if (index >= 0 && at)
 			*(int *)at = index;
 		return index < 0 ? RC_BAD : RC_OK;
-	case CONF_IP: case CONF_HOST: case CONF_DOMAIN: case CONF_PATH: case CONF_NAME: case CONF_MECHANISMS:
+	case CONF_IP: case CONF_HOST: case CONF_DOMAIN: case CONF_PATH: case CONF_NAME: case CONF_MECHANISMS: case CONF_TEXT: case CONF_HOP:
 		copy = conf_text_read(s, text, home, mem, err);
 		if (copy && at)
 			*(const char **)at = copy;
 		return copy ? RC_OK : RC_BAD;
-	case CONF_NETWORKS: case CONF_RATES: case CONF_NAMES: case CONF_DOMAINS:
+	case CONF_NETWORKS: case CONF_RATES: case CONF_NAMES: case CONF_DOMAINS: case CONF_PATTERNS: case CONF_HOPS_LIST:
+	case CONF_SERVERS: case CONF_STUBS:
 		return conf_list_read(s->type, text, mem, at, err);
 	}
 	return RC_BAD;

@@ -13,6 +13,9 @@ enum {
 	CONF_LISTENERS = 64,
 	CONF_CERTIFICATES = 64,
 	CONF_NETWORKS_MAX = 64,
+	CONF_SMARTHOSTS = 64,
+	CONF_ROUTES = 200,
+	CONF_HOPS = 20,             /* of one route */
 	CONF_PREFIXES = 1024,       /* in one setting */
 	CONF_MEMORY_BYTES = 8 << 20,
 	CONF_VALUE_BYTES = 4096,    /* one value */
@@ -20,7 +23,7 @@ enum {
 };
 
 enum conf_type { CONF_INT, CONF_BOOL, CONF_DURATION, CONF_SIZE, CONF_CHOICE, CONF_IP, CONF_PORT, CONF_HOST, CONF_DOMAIN, CONF_PATH, CONF_NAME, CONF_MECHANISMS,
-	CONF_NETWORKS, CONF_RATES, CONF_NAMES, CONF_DOMAINS };
+	CONF_TEXT, CONF_HOP, CONF_NETWORKS, CONF_RATES, CONF_NAMES, CONF_DOMAINS, CONF_PATTERNS, CONF_HOPS_LIST, CONF_SERVERS, CONF_STUBS };
 
 enum conf_section_id {
 #define SECTION(id, name, titled, words) CONF_SECTION_##id,
@@ -28,6 +31,8 @@ enum conf_section_id {
 #define LISTENER(...)
 #define CERTIFICATE(...)
 #define NETWORK(...)
+#define SMARTHOST(...)
+#define ROUTE(...)
 #include "conf/settings.def"
 	CONF_SECTION_COUNT
 };
@@ -52,11 +57,11 @@ struct conf_setting {
 extern const struct conf_section conf_sections[CONF_SECTION_COUNT];
 extern const struct conf_setting conf_settings[];
 extern const size_t conf_setting_count;
-enum { CONF_SETTINGS_MAX = 128 }; /* room for per-setting facts; checked against conf_setting_count when compiled */
-extern const char *const conf_kinds[], *const conf_tls_names[], *const conf_early_names[], *const conf_log_levels[];
+enum { CONF_SETTINGS_MAX = 256 }; /* room for per-setting facts; checked against conf_setting_count when compiled */
+extern const char *const conf_kinds[], *const conf_tls_names[], *const conf_early_names[], *const conf_log_levels[], *const conf_out_tls_names[];
 
 const struct conf_setting *conf_setting_find(enum conf_section_id section, const char *name);
-/* the field of this setting below `base` (struct conf, conf_listener, conf_certificate or conf_network) */
+/* the field of this setting below `base` (struct conf, or that of a titled section) */
 static inline void *conf_setting_at(const struct conf_setting *s, void *base) { return (char *)base + s->offset; }
 
 /* Checks `text` and stores it below base (NULL: only checks); text settings are copied to mem, paths made absolute below home. RC_BAD: err has words like
@@ -72,6 +77,9 @@ enum rc conf_bad(struct err *err, struct span text, const char *is, const char *
 /* conf_list.c: the types that hold lists; `at` as conf_setting_at gives it, NULL: only checks */
 enum rc conf_list_read(enum conf_type type, struct span text, struct arena *mem, void *at, struct err *err) RC_WARN;
 void conf_list_write(enum conf_type type, const void *at, struct buf *out);
+
+/* "host", "host:port", "[address]:port": cut apart; port 0: none is given. RC_BAD */
+enum rc conf_hop_read(struct span word, struct conf_hop *out, struct err *err) RC_WARN;
 
 /* the name most like `text` among `count` names, or NULL when none is near */
 const char *conf_nearest(const char *text, const char *const *names, size_t count);

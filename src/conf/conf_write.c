@@ -43,6 +43,10 @@ void conf_write(const struct conf *c, struct buf *out)
 		conf_write_titled(CONF_SECTION_CERTIFICATE, c->certificates[i].name, &c->certificates[i], out);
 	for (size_t i = 0; i < c->network_count; i++)
 		conf_write_titled(CONF_SECTION_NETWORK, c->networks[i].name, &c->networks[i], out);
+	for (size_t i = 0; i < c->smarthost_count; i++)
+		conf_write_titled(CONF_SECTION_SMARTHOST, c->smarthosts[i].name, &c->smarthosts[i], out);
+	for (size_t i = 0; i < c->route_count; i++)
+		conf_write_titled(CONF_SECTION_ROUTE, c->routes[i].name, &c->routes[i], out);
 	for (size_t i = 0; i < c->listener_count; i++)
 		conf_write_titled(CONF_SECTION_LISTENER, c->listeners[i].name, &c->listeners[i], out);
 }
@@ -214,7 +218,9 @@ static void conf_man_setting(const struct conf_setting *s, struct buf *out)
 {
 	static const char *const kinds[] = {[CONF_INT] = "number", [CONF_BOOL] = "yes | no", [CONF_DURATION] = "duration", [CONF_SIZE] = "size", [CONF_CHOICE] = "word",
 		[CONF_IP] = "address", [CONF_PORT] = "port", [CONF_HOST] = "host", [CONF_DOMAIN] = "domain", [CONF_PATH] = "file", [CONF_NAME] = "name",
-		[CONF_MECHANISMS] = "names", [CONF_NETWORKS] = "networks", [CONF_RATES] = "rates", [CONF_NAMES] = "names", [CONF_DOMAINS] = "domains"};
+		[CONF_MECHANISMS] = "names", [CONF_NETWORKS] = "networks", [CONF_RATES] = "rates", [CONF_NAMES] = "names", [CONF_DOMAINS] = "domains",
+		[CONF_TEXT] = "text", [CONF_HOP] = "host", [CONF_PATTERNS] = "domains", [CONF_HOPS_LIST] = "hosts", [CONF_SERVERS] = "addresses",
+		[CONF_STUBS] = "zones"};
 	struct buf value;
 
 	buf_init(&value, 2048);

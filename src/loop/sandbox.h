@@ -11,6 +11,8 @@
 
 enum sandbox_wall { WALL_UID = 1, WALL_ROOT = 2, WALL_LANDLOCK = 4, WALL_SECCOMP = 8, WALL_RLIMITS = 16, WALL_NO_NEW_PRIVS = 32, WALL_MDWE = 64 };
 
+enum { SANDBOX_CONNECT_PORTS = 128 };
+
 struct sandbox_plan {
 	const char *role;        /* picks the seccomp list (src/loop/sandbox_calls.def) */
 	uid_t uid;               /* 0: stay (not root) */
@@ -18,6 +20,8 @@ struct sandbox_plan {
 	const char *write_dir;   /* Landlock: the one directory it may use below; NULL: no files at all */
 	uint64_t file_max_bytes; /* RLIMIT_FSIZE; 0: may write no file (not set while the log goes to a file, which would count) */
 	uint64_t fd_max;         /* RLIMIT_NOFILE; 0: as it is */
+	uint16_t connect_ports[SANDBOX_CONNECT_PORTS]; /* TCP; Landlock from ABI 4 on: no other port can be connected to */
+	size_t connect_port_count; /* 0: none */
 	unsigned thread_max;     /* threads that it starts behind the walls; 0: none (made before, they would stand outside of Landlock) */
 	bool kill_on_violation;  /* seccomp default action: kill (development, CI), else EPERM + log */
 };

@@ -16,7 +16,12 @@ struct landlock_beneath {
 	int32_t dir;
 } __attribute__((packed));
 
-enum { LANDLOCK_VERSION = 1, LANDLOCK_BENEATH = 1 };
+struct landlock_port {
+	uint64_t access;
+	uint64_t port;
+} __attribute__((packed));
+
+enum { LANDLOCK_VERSION = 1, LANDLOCK_BENEATH = 1, LANDLOCK_PORT = 2 };
 
 #define FS_EXECUTE (1ull << 0)
 #define FS_WRITE_FILE (1ull << 1)
@@ -83,6 +88,15 @@ static enum rc landlock_allow_dir(int ruleset, const char *dir, uint64_t access,
 	return rc;
 }
 
+static enum rc landlock_allow_port(int ruleset, uint64_t access, uint16_t port, struct err *err)
+{
+	struct landlock_port rule = {.access = access, .port = port};
+
+	if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_PORT, &rule, 0))
+		return err_errno(err, RC_IO, "Landlock rule for port %u", port);
+	return RC_OK;
+}
+
 enum rc sandbox_landlock_open(const struct sandbox_plan *plan, int *fd_out, unsigned *abi_out, struct err *err)
 {
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_VERSION);
@@ -101,6 +115,10 @@ enum rc sandbox_landlock_open(const struct sandbox_plan *plan, int *fd_out, unsi
 		return err_errno(err, RC_IO, "Landlock ruleset");
 	if (plan->write_dir)
 		rc = landlock_allow_dir(fd, plan->write_dir, FS_OWN_DIR & all.fs, err);
+	for (size_t i = 0; i < plan->connect_port_count && rc == RC_OK && all.net; i++)
+		rc = landlock_allow_port(fd, NET_CONNECT_TCP, plan->connect_ports[i], err);
+	if (rc == RC_OK && all.net && plan->connect_port_count) /* port 0, the kernel's choice: the address to connect from; nobody here may listen */
+		rc = landlock_allow_port(fd, NET_BIND_TCP, 0, err);
 	if (rc) {
 		close(fd);
 		return rc;

@@ -20,12 +20,17 @@ enum {
 	IN_AUTH = 4,
 	IN_KEYS = 8,
 	IN_STORE = 16,
-	IN_THREADS = 32,
-	IN_ALL = IN_MX | IN_USER | IN_AUTH | IN_KEYS | IN_STORE,
+	IN_DNS = 32,
+	IN_RELAY = 64,
+	IN_FETCH = 128,
+	IN_THREADS = 256,
+	IN_ALL = IN_MX | IN_USER | IN_AUTH | IN_KEYS | IN_STORE | IN_DNS | IN_RELAY | IN_FETCH,
 	IN_NET = IN_MX | IN_USER,
+	IN_OUT = IN_DNS | IN_RELAY | IN_FETCH,
 	IN_FILES = IN_AUTH | IN_STORE,
 };
 #define INT 0xffffffffull
+#define SANDBOX_SOCKET_TYPE (INT & ~(scmp_datum_t)(SOCK_NONBLOCK | SOCK_CLOEXEC))
 #define SANDBOX_NAMESPACES (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
 
 struct sandbox_call {
@@ -41,7 +46,7 @@ static unsigned sandbox_role_bit(const char *role)
 	static const struct {
 		const char *name;
 		unsigned bit;
-	} roles[] = {{"mx", IN_MX}, {"user", IN_USER}, {"auth", IN_AUTH}, {"keys", IN_KEYS}, {"store", IN_STORE}};
+	} roles[] = {{"mx", IN_MX}, {"user", IN_USER}, {"auth", IN_AUTH}, {"keys", IN_KEYS}, {"store", IN_STORE}, {"dns", IN_DNS}, {"relay", IN_RELAY}, {"fetch", IN_FETCH}};
 
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
 		if (strcmp(role, roles[i].name) == 0)

@@ -1,6 +1,5 @@
-#include "loop/stream.h"
+#include "loop/stream_internal.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -18,46 +17,7 @@ enum {
 	STREAM_TURN_BYTES = 256 << 10,     /* each way, before other connections get their turn */
 	STREAM_PASSES = 8,
 	STREAM_FIN_WAIT_MS = 1000,
-	TLS_RECORD_HANDSHAKE = 0x16,
 };
-
-enum stream_state {
-	STREAM_NEW,       /* not started */
-	STREAM_PLAIN,
-	STREAM_HANDSHAKE,
-	STREAM_TLS,
-	STREAM_FIN,       /* all sent, our FIN too; reads and throws away until the peer's */
-	STREAM_DONE,      /* on_closed is due or has been called */
-};
-
-struct stream {
-	struct loop *loop;
-	const struct stream_ops *ops;
-	void *owner;
-	SSL *ssl;
-	uint8_t *kept; /* what the owner did not take: kept_at..kept_len */
-	const char *why;
-	uint32_t kept_at, kept_len, read_bytes;
-	int fd;
-	enum stream_state state : 8;
-	bool busy : 1;          /* on the stack: no second pass inside, and the memory stays */
-	bool again : 1;         /* kicked while busy */
-	bool dead : 1;          /* freed by the owner while busy */
-	bool in_bytes : 1;      /* inside on_bytes */
-	bool blocked : 1;       /* the owner cannot take the kept bytes yet */
-	bool can_read : 1;      /* the socket may have bytes */
-	bool can_write : 1;
-	bool tls_next : 1;      /* STARTTLS: handshake when out() is empty */
-	bool tls_failed : 1;    /* on_tls(false) is due */
-	bool closing : 1;       /* stream_close was called */
-	bool told : 1;          /* on_closed was called */
-	bool reading : 1;       /* readable is with libevent */
-	struct event readable, writable;
-	struct loop_timer timer;
-	struct loop_hook soon;
-};
-
-_Static_assert(sizeof(struct stream) < 600, "an idle connection is to stay small");
 
 struct stream_budget {
 	size_t read, write;
@@ -67,11 +27,9 @@ struct stream_budget {
 static uint8_t stream_scratch[STREAM_SCRATCH_BYTES];
 static bool stream_scratch_busy;
 
-static void stream_work(struct stream *s);
-
 /* ---- birth, state, end */
 
-static void stream_set_state(struct stream *s, enum stream_state state)
+void stream_set_state(struct stream *s, enum stream_state state)
 {
 	s->state = state;
 	if (state == STREAM_DONE) {
@@ -83,12 +41,11 @@ static void stream_set_state(struct stream *s, enum stream_state state)
 	}
 }
 
-/* why: a literal, or words that libc and OpenSSL keep */
-static void stream_fail(struct stream *s, const char *why)
+void stream_fail(struct stream *s, const char *why)
 {
 	if (s->state == STREAM_DONE)
 		return;
-	s->tls_failed = s->state == STREAM_HANDSHAKE || s->tls_next;
+	s->tls_failed = s->state == STREAM_HANDSHAKE || (s->tls_next && s->state != STREAM_CONNECTING);
 	s->tls_next = false;
 	s->why = s->state == STREAM_FIN ? "closed" : why;
 	stream_set_state(s, STREAM_DONE);
@@ -104,7 +61,7 @@ static void stream_drop_kept(struct stream *s)
 	s->blocked = false;
 }
 
-static void stream_release(struct stream *s)
+void stream_release(struct stream *s)
 {
 	stream_drop_kept(s);
 	SSL_free(s->ssl);
@@ -126,11 +83,6 @@ void stream_free(struct stream **s)
 	old->dead = true;
 	if (!old->busy)
 		stream_release(old);
-}
-
-static bool stream_over(const struct stream *s)
-{
-	return s->dead || s->state == STREAM_DONE;
 }
 
 /* the callbacks after which the owner may free: called by the loop only, so never inside a call that the owner made */
@@ -168,53 +120,22 @@ static void stream_on_timer(void *arg, mono_ms now)
 
 /* ---- words */
 
-static const char *stream_errno_words(int error)
+const char *stream_errno_words(int error)
 {
 	const char *words = error ? strerrordesc_np(error) : NULL;
 
 	return words ? words : "closed by peer";
 }
 
-static const char *stream_ssl_words(const struct stream *s, int rc, int error)
-{
-	int kind = SSL_get_error(s->ssl, rc);
-	unsigned long code = ERR_peek_error();
-	const char *words;
-
-	if (kind == SSL_ERROR_ZERO_RETURN)
-		return "closed by peer";
-	if (kind == SSL_ERROR_SYSCALL && code == 0)
-		return stream_errno_words(error);
-	if (ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
-		return "closed by peer";
-	words = ERR_reason_error_string(code);
-	return words ? words : "TLS failed";
-}
-
 /* ---- bytes in and out; RC_AGAIN: the socket cannot now; RC_IO: the stream has failed */
 
 /* A connection that cannot be watched (the kernel has a limit for those, and memory ends, too) would hang until its client gives up. */
-static enum rc stream_watch(struct stream *s, struct event *ev)
+enum rc stream_watch(struct stream *s, struct event *ev)
 {
 	if (event_add(ev, NULL) == 0)
 		return RC_AGAIN;
 	stream_fail(s, "the system cannot watch one more connection");
 	return RC_IO;
-}
-
-static enum rc stream_ssl_result(struct stream *s, int rc, int error)
-{
-	switch (SSL_get_error(s->ssl, rc)) {
-	case SSL_ERROR_WANT_READ:
-		s->can_read = false;
-		return RC_AGAIN;
-	case SSL_ERROR_WANT_WRITE:
-		s->can_write = false;
-		return stream_watch(s, &s->writable);
-	default:
-		stream_fail(s, stream_ssl_words(s, rc, error));
-		return RC_IO;
-	}
 }
 
 static enum rc stream_recv(struct stream *s, size_t room, size_t *n_out)
@@ -359,7 +280,7 @@ static bool stream_offer(struct stream *s, struct span bytes)
 	if (n >= bytes.len || s->closing) {
 		stream_drop_kept(s);
 	} else if (s->tls_next) {
-		stream_fail(s, "bytes in the clear behind STARTTLS");
+		stream_fail(s, STREAM_WHY_INJECTION);
 		return false;
 	} else {
 		stream_keep(s, span_from(bytes, n));
@@ -437,8 +358,7 @@ static bool stream_wants_bytes(const struct stream *s)
 	return !stream_over(s) && s->state != STREAM_NEW && !s->kept && !s->tls_next && (!s->closing || s->state == STREAM_FIN);
 }
 
-/* not called in STREAM_DONE */
-static void stream_work(struct stream *s)
+void stream_work(struct stream *s)
 {
 	struct stream_budget left = {STREAM_TURN_BYTES, STREAM_TURN_BYTES};
 	int passes = STREAM_PASSES;
@@ -462,7 +382,7 @@ static void stream_work(struct stream *s)
 		loop_soon(s->loop, &s->soon);
 	if (!s->reading && stream_wants_bytes(s)) {
 		s->reading = true;
-		(void)stream_watch(s, &s->readable);
+		(void)!stream_watch(s, &s->readable);
 	}
 }
 
@@ -490,6 +410,10 @@ static void stream_on_writable(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	event_del(&s->writable);
+	if (s->state == STREAM_CONNECTING) {
+		stream_connected(s);
+		return;
+	}
 	s->can_write = true;
 	if (s->ssl)
 		s->can_read = true;
@@ -525,48 +449,10 @@ void stream_start(struct stream *s)
 
 void stream_kick(struct stream *s)
 {
-	if (s->in_bytes || s->state == STREAM_NEW || stream_over(s))
+	if (s->in_bytes || s->state == STREAM_NEW || s->state == STREAM_CONNECTING || stream_over(s))
 		return; /* after on_bytes, what out() has is written anyway */
 	s->blocked = false;
 	stream_work(s);
-}
-
-/* RFC 3207 4.2: what came in the clear behind STARTTLS must not be taken for what comes under TLS */
-static bool stream_has_clear_bytes(struct stream *s)
-{
-	uint8_t first;
-
-	if (s->kept && !s->in_bytes)
-		return true;
-	if (recv(s->fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
-		return false;
-	/* before the 220 has left nobody can answer it; afterwards a ClientHello may be there already */
-	return s->ops->out(s->owner).len > 0 || first != TLS_RECORD_HANDSHAKE;
-}
-
-enum rc stream_tls(struct stream *s, SSL_CTX *ctx)
-{
-	if (s->ssl)
-		return RC_EXISTS;
-	if ((s->state != STREAM_NEW && s->state != STREAM_PLAIN) || s->closing || s->dead)
-		return RC_DENIED;
-	if (s->state == STREAM_PLAIN && stream_has_clear_bytes(s))
-		return RC_BAD;
-	ERR_clear_error();
-	s->ssl = SSL_new(ctx);
-	if (!s->ssl || SSL_set_fd(s->ssl, s->fd) != 1) {
-		SSL_free(s->ssl);
-		s->ssl = NULL;
-		return RC_IO;
-	}
-	SSL_set_mode(s->ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	SSL_set_read_ahead(s->ssl, 1);
-	SSL_set_accept_state(s->ssl);
-	s->tls_next = true;
-	s->can_read = false;
-	if (s->state != STREAM_NEW)
-		loop_soon(s->loop, &s->soon);
-	return RC_OK;
 }
 
 void stream_close(struct stream *s, uint64_t linger_ms)
@@ -577,7 +463,7 @@ void stream_close(struct stream *s, uint64_t linger_ms)
 	s->tls_next = false;
 	if (s->state == STREAM_DONE)
 		return; /* on_closed comes by itself */
-	if (s->state == STREAM_NEW || s->state == STREAM_HANDSHAKE) {
+	if (s->state == STREAM_NEW || s->state == STREAM_CONNECTING || s->state == STREAM_HANDSHAKE) {
 		stream_fail(s, "closed");
 		s->tls_failed = false;
 		return;
@@ -586,27 +472,7 @@ void stream_close(struct stream *s, uint64_t linger_ms)
 	stream_work(s);
 }
 
-bool stream_is_tls(const struct stream *s)
-{
-	return s->ssl && SSL_is_init_finished(s->ssl);
-}
-
 int stream_fd(const struct stream *s)
 {
 	return s->fd;
-}
-
-SSL *stream_ssl(const struct stream *s)
-{
-	return s->ssl;
-}
-
-const char *stream_tls_version(const struct stream *s)
-{
-	return stream_is_tls(s) ? SSL_get_version(s->ssl) : "";
-}
-
-const char *stream_tls_cipher(const struct stream *s)
-{
-	return stream_is_tls(s) ? SSL_get_cipher_name(s->ssl) : "";
 }

@@ -1,9 +1,10 @@
-/* stream - one accepted TCP connection, plain or TLS, over the loop. Idle it holds no buffer of its own: bytes are read into a scratch
+/* stream - one TCP connection, accepted or made, plain or TLS, over the loop. Idle it holds no buffer of its own: bytes are read into a scratch
  * area shared by all streams of the process and offered to the owner; what the owner does not take is kept until it does. */
 #ifndef MAILROOM_LOOP_STREAM_H
 #define MAILROOM_LOOP_STREAM_H
 
 #include <openssl/ssl.h>
+#include <sys/socket.h>
 
 #include "base/buf.h"
 #include "loop/loop.h"
@@ -21,10 +22,20 @@ struct stream_ops {
 	void (*on_tls)(void *owner, bool ok, const char *why);
 	/* peer closed, reset or failed; after this only stream_free. Also comes after on_tls(false). Never called from inside a call of the owner. */
 	void (*on_closed)(void *owner, const char *why);
+	/* stream_connect: the connection is there, out() is asked next; here stream_tls_client begins TLS from the first byte. NULL: nothing */
+	void (*on_connected)(void *owner);
 };
+
+/* why TLS could not begin: the peer said more in the clear than it may (RFC 3207 4.2); also for who gets RC_BAD from stream_tls and stream_tls_client */
+#define STREAM_WHY_INJECTION "bytes in the clear behind STARTTLS"
 
 /* takes fd; nothing happens before stream_start */
 struct stream *stream_new(struct loop *loop, int fd, const struct stream_ops *ops, void *owner);
+/* Makes a connection from `from` (an address of this machine, port 0; NULL: the system chooses) and starts by itself: on_connected, or on_closed with
+ * the system's words ("Connection refused"). The kernel takes minutes to give up: how long is waited is the owner's business (stream_free). RC_IO: no
+ * socket, or that address is not ours; err has the words. */
+enum rc stream_connect(struct loop *loop, const struct sockaddr *to, socklen_t to_len, const struct sockaddr *from, socklen_t from_len,
+	const struct stream_ops *ops, void *owner, struct stream **out, struct err *err) RC_WARN;
 void stream_start(struct stream *s); /* starts reading, and sending what out() has */
 void stream_free(struct stream **s); /* closes at once; safe inside callbacks */
 /* The owner has something to send, or room to take bytes again. Cheap; the work is done at once unless inside a callback. */
@@ -33,6 +44,10 @@ void stream_kick(struct stream *s);
  * out() holds leaves in the clear (call it while the 220 is still there), then the handshake; on_bytes is not called meanwhile. RC_BAD: bytes
  * received in the clear are waiting (injection): nothing done. Called inside on_bytes, which then takes fewer bytes than given: on_tls(false). */
 enum rc stream_tls(struct stream *s, SSL_CTX *ctx) RC_WARN;
+/* TLS as client; takes ssl, whatever comes of it. At STARTTLS (from on_bytes with the 220 in it, or later) anything that came in the clear behind the 220 is
+ * an injection: RC_BAD, or on_tls(false) as above. While connecting, or in on_connected: from the first byte. A failed handshake's words name the alert, or
+ * what is wrong with the certificate where `ssl` verifies it. */
+enum rc stream_tls_client(struct stream *s, SSL *ssl) RC_WARN;
 /* Sends what out() still has (for at most linger_ms), then TLS close_notify, FIN, a short wait for the peer's, and calls on_closed. */
 void stream_close(struct stream *s, uint64_t linger_ms);
 bool stream_is_tls(const struct stream *s);

@@ -13,7 +13,7 @@ struct cursor {
 
 /* an address while it is read; lengths count on past the room so that "too long" can be told at the end */
 struct draft {
-	uint8_t local[LIMIT_LOCAL_PART_BYTES], domain[LIMIT_DOMAIN_BYTES];
+	uint8_t local[LIMIT_LOCAL_PART_LONG_BYTES], domain[LIMIT_DOMAIN_BYTES];
 	size_t local_len, domain_len;
 	bool literal, utf8, quoted;
 };
@@ -248,6 +248,12 @@ static enum address_fault take_literal(struct cursor *c, struct draft *d)
 	return ADDRESS_OK;
 }
 
+/* by a forwarder, who had to put two addresses into one (mail/srs.h): longer than RFC 5321 4.5.3.1.1 asks for */
+static bool address_is_rewritten(struct span local)
+{
+	return span_starts_nocase(local, SPAN_LIT("SRS0")) || span_starts_nocase(local, SPAN_LIT("SRS1"));
+}
+
 /* Mailbox, up to and without whatever follows it; `end` is the byte (or -1) that may stand right behind a bare Postmaster */
 static enum address_fault take_mailbox(struct cursor *c, struct draft *d, int end)
 {
@@ -256,7 +262,7 @@ static enum address_fault take_mailbox(struct cursor *c, struct draft *d, int en
 
 	if (f != ADDRESS_OK)
 		return f;
-	if (c->at - from > LIMIT_LOCAL_PART_BYTES)
+	if (c->at - from > (address_is_rewritten(span_from(c->text, from)) ? LIMIT_LOCAL_PART_LONG_BYTES : LIMIT_LOCAL_PART_BYTES))
 		return ADDRESS_TOO_LONG;
 	if (cursor_peek(c) != '@') {
 		if (cursor_peek(c) != end && cursor_peek(c) >= 0)

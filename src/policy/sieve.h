@@ -1,7 +1,7 @@
 /* sieve - the owner's filter language: compile a script once, run it over a message, get a list of actions with the line that made each
  * decision. Pure: no files, no MIME, no clock; the message is asked for through struct sieve_ops (sieve_mail.h has one over a stored
  * message). Does nothing by itself: filing, refusing, sending are the caller's. docs/SIEVE.md has the language as people see it.
- * RFC 5228 with fileinto, envelope and encoded-character; 3894, 5173, 5229, 5230, 5231, 5232, 5233, 5260, 5293 (addheader), 5429, 5703. */
+ * RFC 5228 with fileinto, envelope and encoded-character; 3894, 5173, 5229, 5230, 5231, 5232, 5233, 5260, 5293 (addheader), 5429, 5703, 6131. */
 #ifndef MAILROOM_POLICY_SIEVE_H
 #define MAILROOM_POLICY_SIEVE_H
 
@@ -21,7 +21,6 @@ enum { /* what is not to be had here, for sieve_rules.refuse */
 	SIEVE_REFUSE_VACATION = 1,
 	SIEVE_REFUSE_REDIRECT = 2,
 	SIEVE_REFUSE_ADDHEADER = 4,
-	SIEVE_REFUSE_HERE = SIEVE_REFUSE_VACATION | SIEVE_REFUSE_REDIRECT, /* what this server does not do yet: both send mail */
 };
 
 struct sieve_rules {
@@ -49,6 +48,7 @@ enum sieve_needs {
 	SIEVE_NEEDS_CONTENT = 2048,   /* ... also what their bytes are */
 	SIEVE_NEEDS_INSIDE = 4096,    /* ... also what is in archives */
 	SIEVE_NEEDS_TIME = 8192,
+	SIEVE_NEEDS_REDIRECT_ANY = 16384, /* redirects to addresses that do not stand in the script as they are */
 };
 unsigned sieve_script_needs(const struct sieve_script *script); /* SIEVE_NEEDS_... */
 size_t sieve_script_bytes(const struct sieve_script *script);   /* memory of the compiled form */
@@ -124,8 +124,8 @@ enum sieve_act {
 	SIEVE_VACATION,
 };
 
-struct sieve_vacation {      /* RFC 5230; the checks of its section 4 (lists, automatic mail, whom it was sent to) are the sender's job */
-	unsigned days;           /* 1..LIMIT_SIEVE_VACATION_DAYS */
+struct sieve_vacation {      /* RFC 5230, 6131; the checks of its section 4 (lists, automatic mail, whom it was sent to): policy/vacation.h */
+	unsigned seconds;        /* LIMIT_SIEVE_VACATION_SECONDS.. as many as are in LIMIT_SIEVE_VACATION_DAYS: so long nobody is answered twice */
 	struct span subject, from, handle; /* empty: not given */
 	const struct span *addresses;
 	size_t address_count;

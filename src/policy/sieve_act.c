@@ -224,14 +224,27 @@ static bool vacation_addresses(struct sieve_run *r, const struct sieve_node *n, 
 	return true;
 }
 
-enum { VACATION_DAYS_USUAL = 7 };
+enum { VACATION_DAYS_USUAL = 7, VACATION_DAY_SECONDS = 86400 };
+
+/* RFC 5230 4.1, 6131 2: what is out of bounds is taken for the nearest */
+static unsigned vacation_seconds(const struct sieve_node *n)
+{
+	const struct sieve_value *days = sieve_node_param(n, SIEVE_TAG_DAYS), *seconds = sieve_node_param(n, SIEVE_TAG_SECONDS);
+	uint64_t most = LIMIT_SIEVE_VACATION_DAYS, least = 1, wanted = days ? days->number : VACATION_DAYS_USUAL, unit = VACATION_DAY_SECONDS;
+
+	if (seconds) {
+		most = (uint64_t)LIMIT_SIEVE_VACATION_DAYS * VACATION_DAY_SECONDS;
+		least = LIMIT_SIEVE_VACATION_SECONDS;
+		wanted = seconds->number;
+		unit = 1;
+	}
+	return (unsigned)((wanted < least ? least : wanted > most ? most : wanted) * unit);
+}
 
 enum sieve_flow sieve_do_vacation(struct sieve_run *r, const struct sieve_node *n)
 {
 	struct sieve_action *a = action_add(r, n, SIEVE_VACATION, sieve_expand(r, n, n->args[0].strings));
-	const struct sieve_value *days = sieve_node_param(n, SIEVE_TAG_DAYS);
 	struct sieve_vacation *v = a ? arena_zalloc(r->mem, sizeof(*v)) : NULL;
-	uint64_t wanted = days ? days->number : VACATION_DAYS_USUAL;
 
 	if (!a)
 		return SIEVE_FLOW_STOP;
@@ -239,7 +252,7 @@ enum sieve_flow sieve_do_vacation(struct sieve_run *r, const struct sieve_node *
 		(void)sieve_run_full(r, n);
 		return SIEVE_FLOW_STOP;
 	}
-	v->days = (unsigned)(wanted < 1 ? 1 : wanted > LIMIT_SIEVE_VACATION_DAYS ? LIMIT_SIEVE_VACATION_DAYS : wanted);
+	v->seconds = vacation_seconds(n);
 	v->subject = param_copy(r, n, SIEVE_TAG_SUBJECT);
 	v->from = param_copy(r, n, SIEVE_TAG_FROM);
 	v->handle = param_copy(r, n, SIEVE_TAG_HANDLE);

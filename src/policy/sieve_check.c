@@ -95,7 +95,7 @@ bool sieve_check_require(struct sieve_compile *c, struct sieve_node *n)
 		unsigned refuse;
 		uint32_t ext;
 	} refusals[] = {
-		{SIEVE_REFUSE_VACATION, SIEVE_EXT(VACATION)},
+		{SIEVE_REFUSE_VACATION, SIEVE_EXT(VACATION) | SIEVE_EXT(SECONDS)},
 		{SIEVE_REFUSE_ADDHEADER, SIEVE_EXT(EDITHEADER)},
 	};
 
@@ -109,7 +109,7 @@ bool sieve_check_require(struct sieve_compile *c, struct sieve_node *n)
 			if (e < SIEVE_EXT_COUNT && c->refuse & refusals[k].refuse && refusals[k].ext >> e & 1)
 				return sieve_compile_bad(c, "\"%s\" is not to be had on this server", sieve_ext_names[e]);
 		if (e < SIEVE_EXT_COUNT) {
-			c->ext |= (uint32_t)1 << e;
+			c->ext |= (uint32_t)1 << e | (e == SIEVE_EXT_SECONDS ? SIEVE_EXT(VACATION) : 0); /* RFC 6131 2 */
 			continue;
 		}
 		return unknown_ext(c, name);
@@ -132,6 +132,8 @@ bool sieve_check_redirect(struct sieve_compile *c, struct sieve_node *n)
 
 	if (c->refuse & SIEVE_REFUSE_REDIRECT)
 		return sieve_compile_bad(c, "\"redirect\" is not to be had on this server");
+	if (n->args[0].strings->vars || c->ext & SIEVE_EXT(ENCODED) || span_find(address, '"') < address.len || span_find(address, '\\') < address.len)
+		c->needs |= SIEVE_NEEDS_REDIRECT_ANY;
 	return fault ? bad_text(c, "redirect", address, fault) : true;
 }
 

@@ -124,7 +124,7 @@ void sieve_write_extensions(const struct sieve_rules *rules, struct buf *out)
 	const char *between = "";
 
 	for (unsigned e = 0; e < SIEVE_EXT_COUNT; e++) {
-		if ((e == SIEVE_EXT_VACATION && refuse & SIEVE_REFUSE_VACATION) || (e == SIEVE_EXT_EDITHEADER && refuse & SIEVE_REFUSE_ADDHEADER))
+		if (((e == SIEVE_EXT_VACATION || e == SIEVE_EXT_SECONDS) && refuse & SIEVE_REFUSE_VACATION) || (e == SIEVE_EXT_EDITHEADER && refuse & SIEVE_REFUSE_ADDHEADER))
 			continue;
 		buf_add_str(out, between);
 		buf_add_str(out, sieve_ext_names[e]);

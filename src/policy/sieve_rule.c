@@ -6,7 +6,7 @@
 
 static const struct kind_row {
 	const char *option;
-	char value;           /* 'p' pattern, 'n' size, 'h' "Field: pattern", 0 none */
+	char value;           /* 'p' pattern, 'n' size, 'h' "Field: pattern", 'd' a day, 0 none */
 	const char *test;     /* before the patterns or the number */
 	uint32_t ext;
 } kinds[SIEVE_RULE_KINDS] = {
@@ -22,6 +22,8 @@ static const struct kind_row {
 	[SIEVE_RULE_SMALLER] = {"smaller", 'n', "size :under", 0},
 	[SIEVE_RULE_HEADER] = {"header", 'h', "header :matches", 0},
 	[SIEVE_RULE_BODY] = {"body", 'p', "body :contains", SIEVE_EXT(BODY)},
+	[SIEVE_RULE_SINCE] = {"since", 'd', "currentdate :value \"ge\" \"date\"", SIEVE_EXT(DATE) | SIEVE_EXT(RELATIONAL)},
+	[SIEVE_RULE_UNTIL] = {"until", 'd', "currentdate :value \"lt\" \"date\"", SIEVE_EXT(DATE) | SIEVE_EXT(RELATIONAL)},
 };
 
 static const struct act_row {
@@ -35,6 +37,8 @@ static const struct act_row {
 	[SIEVE_RULE_FILE] = {"file", true, "fileinto", true, SIEVE_EXT(FILEINTO)},
 	[SIEVE_RULE_MARK] = {"mark", true, "addflag", false, SIEVE_EXT(IMAP4FLAGS) | SIEVE_EXT(EDITHEADER)},
 	[SIEVE_RULE_DISCARD] = {"discard", false, "discard", true, 0},
+	[SIEVE_RULE_REDIRECT] = {"redirect", true, "redirect", true, 0},
+	[SIEVE_RULE_ANSWER] = {"answer", true, "vacation", false, SIEVE_EXT(VACATION)},
 };
 
 bool sieve_rule_name_ok(struct span name)
@@ -73,11 +77,13 @@ int sieve_rule_option_values(struct span option)
 		return kinds[k].value != 0;
 	if (a < SIEVE_RULE_ACTS)
 		return acts[a].value;
-	return span_eq(option, SPAN_LIT("name")) ? 1 : span_eq(option, SPAN_LIT("any")) ? 0 : -1;
+	if (span_eq(option, SPAN_LIT("any")) || span_eq(option, SPAN_LIT("keep")))
+		return 0;
+	return span_eq(option, SPAN_LIT("name")) || span_eq(option, SPAN_LIT("subject")) || span_eq(option, SPAN_LIT("days")) ? 1 : -1;
 }
 
 /* What can stand in a script whatever extensions its owner requires. `what` is the option. */
-static enum rc text_check(struct span text, struct span what, struct err *err)
+static enum rc text_check(struct span text, struct span what, bool lines, struct err *err)
 {
 	if (text.len == 0)
 		return err_set(err, RC_BAD, "--%.*s needs a value", SPAN_FMT(what));
@@ -86,18 +92,31 @@ static enum rc text_check(struct span text, struct span what, struct err *err)
 	if (!span_is_utf8(text))
 		return err_set(err, RC_BAD, "the value of --%.*s is no UTF-8", SPAN_FMT(what));
 	for (size_t i = 0; i < text.len; i++)
-		if (text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)
-			return err_set(err, RC_BAD, "the value of --%.*s holds a control character; it has to be one line", SPAN_FMT(what));
+		if ((text.ptr[i] < 0x20 || text.ptr[i] == 0x7f) && !(lines && text.ptr[i] == '\n'))
+			return err_set(err, RC_BAD, "the value of --%.*s holds a control character; it has to be %s", SPAN_FMT(what), lines ? "plain text" : "one line");
+	if (span_find_span(text, SPAN_LIT("# mailroom")) < text.len) /* how rules begin and end */
+		return err_set(err, RC_BAD, "the value of --%.*s holds \"# mailroom\", by which rules are found", SPAN_FMT(what));
 	if (span_find_span(text, SPAN_LIT("${")) < text.len)
 		return err_set(err, RC_BAD, "the value of --%.*s holds \"${\", which means a variable in Sieve; \"$?\" matches it", SPAN_FMT(what));
 	return RC_OK;
+}
+
+/* YYYY-MM-DD, as RFC 5260 4.2 compares it */
+static bool day_ok(struct span day)
+{
+	uint64_t year, month, date;
+
+	if (day.len != 10 || day.ptr[4] != '-' || day.ptr[7] != '-')
+		return false;
+	return num_parse(span_head(day, 4), 9999, &year) == RC_OK && year >= 1970 && num_parse(span_head(span_from(day, 5), 2), 12, &month) == RC_OK && month > 0 &&
+	       num_parse(span_from(day, 8), 31, &date) == RC_OK && date > 0;
 }
 
 static enum rc add_condition(struct sieve_rule *rule, unsigned kind, struct span value, struct arena *mem, struct err *err)
 {
 	struct sieve_rule_condition *c, *all;
 	struct span option = span_str(kinds[kind].option), rest = value;
-	enum rc rc = kinds[kind].value ? text_check(value, option, err) : RC_OK;
+	enum rc rc = kinds[kind].value ? text_check(value, option, false, err) : RC_OK;
 
 	if (rc != RC_OK)
 		return rc;
@@ -117,7 +136,9 @@ static enum rc add_condition(struct sieve_rule *rule, unsigned kind, struct span
 			return err_set(err, RC_BAD, "--header takes a field and what it has to match: 'Subject: *lottery*'");
 		c->field = arena_copy(mem, c->field);
 	}
-	if (kinds[kind].value == 'p' || kinds[kind].value == 'h')
+	if (kinds[kind].value == 'd' && !day_ok(value))
+		return err_set(err, RC_BAD, "--%s takes a day, written like 2026-12-24", kinds[kind].option);
+	if (kinds[kind].value == 'p' || kinds[kind].value == 'h' || kinds[kind].value == 'd')
 		c->pattern = arena_copy(mem, rest);
 	if (mem->overflow)
 		return err_set(err, RC_LIMIT, "the rule is too large");
@@ -142,7 +163,7 @@ static bool mark_ok(struct span word)
 static enum rc set_act(struct sieve_rule *rule, enum sieve_rule_act act, struct span value, struct arena *mem, struct err *err)
 {
 	struct span option = span_str(acts[act].option);
-	enum rc rc = acts[act].value ? text_check(value, option, err) : RC_OK;
+	enum rc rc = acts[act].value ? text_check(value, option, act == SIEVE_RULE_ANSWER, err) : RC_OK;
 
 	if (rc != RC_OK)
 		return rc;
@@ -152,11 +173,31 @@ static enum rc set_act(struct sieve_rule *rule, enum sieve_rule_act act, struct 
 		return err_set(err, RC_BAD, "a mark is one word of letters and digits: --mark invoices");
 	if (act == SIEVE_RULE_FILE && sieve_folder_fault(value))
 		return err_set(err, RC_BAD, "%s", sieve_folder_fault(value));
+	if (act == SIEVE_RULE_REDIRECT && sieve_redirect_fault(value))
+		return err_set(err, RC_BAD, "--redirect takes an address: %s", sieve_redirect_fault(value));
 	rule->text = acts[act].value ? arena_copy(mem, value) : SPAN_NONE;
 	if (mem->overflow)
 		return err_set(err, RC_LIMIT, "the rule is too large");
 	rule->act = act;
 	return RC_OK;
+}
+
+/* what belongs to an answer */
+static enum rc set_answer(struct sieve_rule *rule, struct span option, struct span value, struct arena *mem, struct err *err)
+{
+	uint64_t days;
+	enum rc rc;
+
+	if (span_eq(option, SPAN_LIT("days"))) {
+		if (num_parse(value, LIMIT_SIEVE_VACATION_DAYS, &days) != RC_OK || days == 0)
+			return err_set(err, RC_BAD, "--days takes a number from 1 to %d", LIMIT_SIEVE_VACATION_DAYS);
+		rule->days = (unsigned)days;
+		return RC_OK;
+	}
+	rc = text_check(value, option, false, err);
+	if (rc == RC_OK)
+		rule->subject = arena_copy(mem, value);
+	return mem->overflow ? err_set(err, RC_LIMIT, "the rule is too large") : rc;
 }
 
 enum rc sieve_rule_option(struct sieve_rule *rule, struct span option, struct span value, struct arena *mem, struct err *err)
@@ -167,10 +208,12 @@ enum rc sieve_rule_option(struct sieve_rule *rule, struct span option, struct sp
 		return add_condition(rule, k, value, mem, err);
 	if (a < SIEVE_RULE_ACTS)
 		return set_act(rule, a, value, mem, err);
-	if (span_eq(option, SPAN_LIT("any"))) {
-		rule->any = true;
+	if (span_eq(option, SPAN_LIT("any")) || span_eq(option, SPAN_LIT("keep"))) {
+		*(span_eq(option, SPAN_LIT("any")) ? &rule->any : &rule->keep) = true;
 		return RC_OK;
 	}
+	if (span_eq(option, SPAN_LIT("subject")) || span_eq(option, SPAN_LIT("days")))
+		return set_answer(rule, option, value, mem, err);
 	if (!span_eq(option, SPAN_LIT("name")))
 		return err_set(err, RC_BAD, "unknown option of a rule");
 	if (!sieve_rule_name_ok(value))
@@ -181,10 +224,14 @@ enum rc sieve_rule_option(struct sieve_rule *rule, struct span option, struct sp
 
 enum rc sieve_rule_check(const struct sieve_rule *rule, struct err *err)
 {
-	if (rule->condition_count == 0)
+	if (rule->keep && rule->act != SIEVE_RULE_REDIRECT)
+		return err_set(err, RC_BAD, "--keep belongs to --redirect: a copy stays");
+	if ((rule->subject.len || rule->days) && rule->act != SIEVE_RULE_ANSWER)
+		return err_set(err, RC_BAD, "--subject and --days belong to --answer");
+	if (rule->condition_count == 0 && rule->act != SIEVE_RULE_ANSWER)
 		return err_set(err, RC_BAD, "the rule has no condition: which mail is it for? --attachment-name '*.zip' would be one");
 	if (rule->act == SIEVE_RULE_NOTHING)
-		return err_set(err, RC_BAD, "the rule does nothing: --refuse, --file, --mark or --discard is missing");
+		return err_set(err, RC_BAD, "the rule does nothing: --refuse, --file, --mark, --redirect, --answer or --discard is missing");
 	return RC_OK;
 }
 
@@ -275,6 +322,14 @@ static void write_test(const struct sieve_rule *rule, size_t first, struct buf *
 static void write_act(const struct sieve_rule *rule, struct buf *out)
 {
 	buf_add_str(out, acts[rule->act].command);
+	if (rule->keep)
+		buf_add_str(out, " :copy");
+	if (rule->days)
+		buf_printf(out, " :days %u", rule->days);
+	if (rule->subject.len) {
+		buf_add_str(out, " :subject ");
+		write_string(out, rule->subject);
+	}
 	if (acts[rule->act].value) {
 		buf_add_byte(out, ' ');
 		write_string(out, rule->text);
@@ -283,7 +338,7 @@ static void write_act(const struct sieve_rule *rule, struct buf *out)
 		buf_add_str(out, ";\n\taddheader \"" SIEVE_RULE_MARK_FIELD "\" ");
 		write_string(out, rule->text);
 	}
-	buf_add_str(out, acts[rule->act].stop ? ";\n\tstop;\n}\n" : ";\n}\n");
+	buf_add_str(out, acts[rule->act].stop && !rule->keep ? ";\n\tstop;\n}\n" : ";\n}\n");
 }
 
 void sieve_rule_write(const struct sieve_rule *rule, struct buf *out)
@@ -304,6 +359,8 @@ void sieve_rule_write(const struct sieve_rule *rule, struct buf *out)
 			buf_add_str(out, ",\n\t");
 		write_test(rule, i, out);
 	}
+	if (tests == 0)
+		buf_add_str(out, "true");
 	buf_add_str(out, tests > 1 ? ") {\n\t" : " {\n\t");
 	write_act(rule, out);
 	buf_add_str(out, SIEVE_RULE_END "\n");
@@ -311,21 +368,21 @@ void sieve_rule_write(const struct sieve_rule *rule, struct buf *out)
 
 uint32_t sieve_rule_ext(const struct sieve_rule *rule)
 {
-	uint32_t ext = acts[rule->act].ext;
+	uint32_t ext = acts[rule->act].ext | (rule->keep ? SIEVE_EXT(COPY) : 0);
 
 	for (size_t i = 0; i < rule->condition_count; i++)
 		ext |= kinds[rule->conditions[i].kind].ext;
 	return ext;
 }
 
-/* in single quotes for a shell; control characters have no place in a rule */
+/* in single quotes for a shell; of control characters only the line break has a place in a rule */
 static void describe_value(struct buf *out, struct span s)
 {
 	buf_add_str(out, " '");
 	for (size_t i = 0; i < s.len; i++) {
 		if (s.ptr[i] == '\'')
 			buf_add_str(out, "'\\''");
-		else if (s.ptr[i] >= 0x20 && s.ptr[i] != 0x7f)
+		else if ((s.ptr[i] >= 0x20 && s.ptr[i] != 0x7f) || s.ptr[i] == '\n')
 			buf_add_byte(out, s.ptr[i]);
 	}
 	buf_add_byte(out, '\'');
@@ -358,9 +415,17 @@ void sieve_rule_describe(const struct sieve_rule *rule, struct buf *out)
 	if (rule->any)
 		buf_add_str(out, " --any");
 	if (rule->act != SIEVE_RULE_NOTHING)
-		buf_printf(out, " --%s", acts[rule->act].option);
+		buf_printf(out, "%s--%s", between[0] || rule->any ? " " : "", acts[rule->act].option);
 	if (acts[rule->act].value)
 		describe_value(out, rule->text);
+	if (rule->keep)
+		buf_add_str(out, " --keep");
+	if (rule->subject.len) {
+		buf_add_str(out, " --subject");
+		describe_value(out, rule->subject);
+	}
+	if (rule->days)
+		buf_printf(out, " --days %u", rule->days);
 }
 
 /* --- from text --- */
@@ -410,11 +475,26 @@ static bool read_test(struct sieve_rule *rule, const struct sieve_node *n, struc
 	}
 	if (span_eq(verb, SPAN_LIT("address")))
 		return read_values(rule, n->args[0].count == 1 ? SIEVE_RULE_FROM : SIEVE_RULE_TO, n, mem);
+	if (span_eq(verb, SPAN_LIT("currentdate"))) {
+		const struct sieve_value *how = sieve_node_param(n, SIEVE_TAG_VALUE);
+
+		return how && read_values(rule, span_eq(sieve_string_span(how->strings), SPAN_LIT("ge")) ? SIEVE_RULE_SINCE : SIEVE_RULE_UNTIL, n, mem);
+	}
 	if (span_eq(verb, SPAN_LIT("size")))
 		return read_values(rule, sieve_node_has(n, SIEVE_TAG_OVER) ? SIEVE_RULE_LARGER : SIEVE_RULE_SMALLER, n, mem);
 	return (span_eq(verb, SPAN_LIT("envelope")) && read_values(rule, SIEVE_RULE_SENDER, n, mem)) ||
 	       (span_eq(verb, SPAN_LIT("header")) && read_values(rule, SIEVE_RULE_HEADER, n, mem)) ||
 	       (span_eq(verb, SPAN_LIT("body")) && read_values(rule, SIEVE_RULE_BODY, n, mem));
+}
+
+static bool read_act_tags(struct sieve_rule *rule, const struct sieve_node *n, struct arena *mem)
+{
+	const struct sieve_value *days = sieve_node_param(n, SIEVE_TAG_DAYS), *subject = sieve_node_param(n, SIEVE_TAG_SUBJECT);
+
+	rule->keep = sieve_node_has(n, SIEVE_TAG_COPY);
+	if (days)
+		rule->days = days->number > LIMIT_SIEVE_VACATION_DAYS ? 0 : (unsigned)days->number;
+	return !subject || set_answer(rule, SPAN_LIT("subject"), sieve_string_span(subject->strings), mem, NULL) == RC_OK;
 }
 
 static bool read_node(struct sieve_rule *rule, const struct sieve_node *n, struct arena *mem)
@@ -427,11 +507,11 @@ static bool read_node(struct sieve_rule *rule, const struct sieve_node *n, struc
 		return false;
 	rule->any = list && span_eq(span_str(test->verb->name), SPAN_LIT("anyof"));
 	for (test = list ? test->tests : test; test; test = list ? test->next : NULL)
-		if (!read_test(rule, test, mem))
+		if (!span_eq(span_str(test->verb->name), SPAN_LIT("true")) && !read_test(rule, test, mem))
 			return false;
 	while (a < SIEVE_RULE_ACTS && !span_eq(span_str(n->block->verb->name), span_str(acts[a].command)))
 		a++;
-	if (a == SIEVE_RULE_ACTS)
+	if (a == SIEVE_RULE_ACTS || !read_act_tags(rule, n->block, mem))
 		return false;
 	return set_act(rule, a, acts[a].value ? sieve_string_span(n->block->args[sieve_verb_arg_count(n->block->verb) - 1].strings) : SPAN_NONE, mem,
 		       NULL) == RC_OK;
@@ -440,7 +520,8 @@ static bool read_node(struct sieve_rule *rule, const struct sieve_node *n, struc
 bool sieve_rule_read(struct span block, struct arena *mem, struct sieve_rule *out)
 {
 	static const char require[] =
-		"require [\"vnd.mailroom.attachment\", \"envelope\", \"body\", \"reject\", \"fileinto\", \"imap4flags\", \"editheader\"];\n";
+		"require [\"vnd.mailroom.attachment\", \"envelope\", \"body\", \"reject\", \"fileinto\", \"imap4flags\", \"editheader\", \"copy\", \"vacation\", \"date\", "
+		"\"relational\"];\n";
 	struct sieve_rule rule = {.name = out->name};
 	const struct sieve_script *script;
 	struct sieve_fault fault;

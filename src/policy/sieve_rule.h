@@ -21,6 +21,8 @@ enum sieve_rule_kind {
 	SIEVE_RULE_SMALLER,    /* --smaller SIZE */
 	SIEVE_RULE_HEADER,     /* --header "Field: PATTERN" */
 	SIEVE_RULE_BODY,       /* --body WORDS, contained in it */
+	SIEVE_RULE_SINCE,      /* --since YYYY-MM-DD, from that day on (UTC) */
+	SIEVE_RULE_UNTIL,      /* --until YYYY-MM-DD, before that day */
 	SIEVE_RULE_KINDS
 };
 
@@ -30,6 +32,8 @@ enum sieve_rule_act {
 	SIEVE_RULE_FILE,       /* --file FOLDER */
 	SIEVE_RULE_MARK,       /* --mark WORD: a keyword and a header field; the other rules go on */
 	SIEVE_RULE_DISCARD,    /* --discard */
+	SIEVE_RULE_REDIRECT,   /* --redirect ADDRESS, with --keep a copy stays and the other rules go on */
+	SIEVE_RULE_ANSWER,     /* --answer TEXT, with --subject and --days; the other rules go on. The one action that needs no condition */
 	SIEVE_RULE_ACTS
 };
 
@@ -38,7 +42,7 @@ enum sieve_rule_act {
 struct sieve_rule_condition {
 	enum sieve_rule_kind kind;
 	struct span field;     /* header */
-	struct span pattern;   /* "*" any characters, "?" one, "\" takes the next one as it is; body: words */
+	struct span pattern;   /* "*" any characters, "?" one, "\" takes the next one as it is; body: words; since, until: the day */
 	uint64_t bytes;        /* larger, smaller */
 };
 
@@ -49,6 +53,9 @@ struct sieve_rule {
 	size_t condition_count; /* at most LIMIT_SIEVE_RULE_CONDITIONS */
 	enum sieve_rule_act act;
 	struct span text;
+	bool keep;             /* redirect: a copy stays */
+	struct span subject;   /* answer: empty: made of the message's */
+	unsigned days;         /* answer: so long nobody gets another; 0: as the language says, 7 */
 };
 
 struct sieve_rule_entry {  /* a rule in a script */
@@ -63,7 +70,7 @@ struct sieve_rule_entry {  /* a rule in a script */
 int sieve_rule_option_values(struct span option);
 /* Adds an option to a rule (zero at first). Text is copied to mem. RC_BAD with words for a person. */
 enum rc sieve_rule_option(struct sieve_rule *rule, struct span option, struct span value, struct arena *mem, struct err *err) RC_WARN;
-/* whether it can be written: at least one condition, one action */
+/* whether it can be written: one action, and at least one condition where the action is not an answer */
 enum rc sieve_rule_check(const struct sieve_rule *rule, struct err *err) RC_WARN;
 /* its Sieve text with the two comment lines */
 void sieve_rule_write(const struct sieve_rule *rule, struct buf *out);

@@ -257,6 +257,8 @@ enum rc decide_rcpt(const struct decide *d, const struct decide_who *who, const 
 		rc = store_resolve(d->store, r->rcpt, r->message_bytes, mem, &out->found, err);
 	if (rc != RC_OK)
 		return rc;
+	if (out->found.tag == STORE_TAG_SRS && r->sender.len) /* bounces go back to whose mail was forwarded, nothing else */
+		out->found = (struct store_resolved){.cause = CAUSE_RCPT_UNKNOWN};
 	f->rcpt = out->found.tag != STORE_TAG_FOREIGN ? POLICY_RCPT_LOCAL : policy_domain_impossible(domain) ? POLICY_RCPT_NOWHERE : POLICY_RCPT_FOREIGN;
 	f->rcpt_cause = out->found.cause;
 	rc = decide_sender_domain(d, who, r, f, err);

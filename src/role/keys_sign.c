@@ -1,11 +1,7 @@
 #include "role/keys_sign.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <openssl/bio.h>
 #include <openssl/core_names.h>
-#include <openssl/crypto.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -13,15 +9,11 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/mem.h"
+#include "role/keys_file.h"
 
 enum {
-	KEYS_FILE_BYTES = 64 << 10,
-	KEYS_SECURE_BYTES = 1 << 20, /* locked memory for all keys, a power of two */
-	KEYS_SECURE_LEAST_BYTES = 32,
 	KEYS_RSA_LEAST_BITS = 2048,
 	KEYS_RSA_MOST_BYTES = 1024,  /* 8192 bits: what a frame holds */
 	KEYS_DIGEST_MOST_BYTES = 64,
@@ -52,109 +44,6 @@ static const struct digest_info {
 enum { DIGEST_COUNT = sizeof(digest_infos) / sizeof(digest_infos[0]) };
 
 /* ---- reading */
-
-/* The file that a link leads to. Keys are read with the rights of whoever started the server, so only a link of that one (or of root: certificate programs
- * make such) is followed; it is read from the descriptor that was looked at. Returns -1 with the words in err. */
-static int file_open_link(const char *path, struct err *err)
-{
-	int link = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), fd = -1;
-	const char *slash = strrchr(path, '/');
-	char target[PATH_MAX], *joined;
-	struct stat st;
-	ssize_t n = -1;
-
-	if (link >= 0 && fstat(link, &st) == 0 && S_ISLNK(st.st_mode))
-		n = readlinkat(link, "", target, sizeof(target) - 1);
-	if (link >= 0)
-		(void)close(link);
-	if (n <= 0) {
-		(void)err_errno(err, RC_IO, "%s", path);
-		return -1;
-	}
-	if (st.st_uid != 0 && st.st_uid != geteuid()) {
-		(void)err_set(err, RC_BAD, "%s is a link that uid %u made; a plain file, or a link that root made, would be right", path, (unsigned)st.st_uid);
-		return -1;
-	}
-	target[n] = '\0';
-	joined = target[0] == '/' || !slash ? mem_str(target) : mem_printf("%.*s/%s", (int)(slash - path), path, target);
-	fd = open(joined, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		(void)err_errno(err, RC_IO, "%s (%s)", path, joined);
-	free(joined);
-	return fd;
-}
-
-static enum rc file_open(const char *path, int *fd_out, struct err *err)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
-	struct stat st;
-
-	if (fd < 0 && errno != ELOOP)
-		return err_errno(err, RC_IO, "%s", path);
-	if (fd < 0)
-		fd = file_open_link(path, err);
-	if (fd < 0)
-		return RC_IO;
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-		(void)close(fd);
-		return err_set(err, RC_BAD, "%s: no plain file, so no key", path);
-	}
-	*fd_out = fd;
-	return RC_OK;
-}
-
-static enum rc file_read(const char *path, uint8_t *bytes, size_t *len_out, struct err *err)
-{
-	int fd = -1;
-	ssize_t n;
-	size_t len = 0;
-	enum rc opened = file_open(path, &fd, err);
-
-	if (opened != RC_OK)
-		return opened;
-	while ((n = read(fd, bytes + len, KEYS_FILE_BYTES - len)) > 0)
-		len += (size_t)n;
-	if (n < 0 || len == KEYS_FILE_BYTES) {
-		enum rc rc = n < 0 ? err_errno(err, RC_IO, "%s", path) : err_set(err, RC_BAD, "%s: larger than %d bytes, so no key file", path, KEYS_FILE_BYTES);
-
-		(void)close(fd);
-		return rc;
-	}
-	(void)close(fd);
-	*len_out = len;
-	return RC_OK;
-}
-
-/* never asks a terminal: a server cannot type */
-static int no_passphrase(char *text, int size, int writing, void *arg)
-{
-	(void)text, (void)size, (void)writing;
-	*(bool *)arg = true;
-	return -1;
-}
-
-static enum rc key_parse(const char *path, EVP_PKEY **out, struct err *err)
-{
-	uint8_t *bytes = OPENSSL_secure_malloc(KEYS_FILE_BYTES);
-	bool asked = false;
-	size_t len = 0;
-	enum rc rc;
-	BIO *bio;
-
-	if (!bytes)
-		return err_set(err, RC_IO, "no locked memory left for %s", path);
-	rc = file_read(path, bytes, &len, err);
-	if (rc == RC_OK) {
-		bio = BIO_new_mem_buf(bytes, (int)len);
-		*out = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, &asked) : NULL;
-		BIO_free(bio);
-		ERR_clear_error();
-		if (!*out)
-			rc = err_set(err, RC_BAD, asked ? "%s: the key is protected by a passphrase; write it without one" : "%s: holds no PEM private key", path);
-	}
-	OPENSSL_secure_clear_free(bytes, KEYS_FILE_BYTES);
-	return rc;
-}
 
 static enum rc key_judge(struct key *k, const char *path, struct err *err)
 {
@@ -203,16 +92,15 @@ enum rc keys_load(const struct conf *conf, struct keys **out, struct err *err)
 {
 	struct keys *k;
 
-	/* Before the first key: private numbers then live in memory that is locked and not dumped. 0 is failure; 2 means it could not be locked. */
-	if (!CRYPTO_secure_malloc_initialized() && !CRYPTO_secure_malloc_init(KEYS_SECURE_BYTES, KEYS_SECURE_LEAST_BYTES))
-		return err_set(err, RC_IO, "no locked memory for private keys");
+	if (keys_file_memory(err) != RC_OK)
+		return RC_IO;
 	k = mem_zalloc(sizeof(*k));
 	k->keys = mem_array(conf->certificate_count ? conf->certificate_count : 1, sizeof(*k->keys));
 	for (size_t i = 0; i < conf->certificate_count; i++) {
 		const struct conf_certificate *c = &conf->certificates[i];
 		struct key *key = &k->keys[k->count++];
 		struct err why = {""};
-		enum rc rc = key_parse(c->key, &key->pkey, &why);
+		enum rc rc = keys_file_key(c->key, &key->pkey, &why);
 
 		if (rc == RC_OK)
 			rc = key_judge(key, c->key, &why);

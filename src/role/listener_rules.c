@@ -9,6 +9,7 @@ void listener_smtp_rules(const struct conf *c, const struct conf_listener *l, st
 		.hostname = c->hostname,
 		.starttls = l->tls == CONF_TLS_STARTTLS,
 		.auth = l->auth,
+		.why = submission && c->history_days > 0,
 		.auth_by_owner = l->network_count > 0 || l->relay_window,
 		.auth_cleartext = l->auth_without_tls,
 		.tls_required = l->tls_required,

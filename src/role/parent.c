@@ -140,16 +140,15 @@ void parent_child_gone(struct parent *p, const struct child *c, int wait_status)
 		p->status = 1;
 		loop_stop(p->loop, 1);
 	}
-	/* keys and auth of an older generation stay as long as its workers */
+	/* what serves an older generation stays as long as its workers */
 	for (size_t i = 0; i < PARENT_CHILDREN_MAX; i++) {
 		struct child *o = &p->children[i];
 		bool old = o->pid && !o->draining && o->id != ROLE_STORE && o->generation != p->generation;
 
-		if (old && (o->id == ROLE_AUTH || o->id == ROLE_KEYS) && !parent_count(p, ROLE_MX, o->generation) &&
-		    !parent_count(p, ROLE_USER, o->generation))
+		if (old && !parent_is_worker(o->id) && !parent_workers(p, o->generation))
 			parent_drain(p, o, true);
 	}
-	if (p->stopping && !parent_count(p, ROLE_MX, 0) && !parent_count(p, ROLE_USER, 0)) {
+	if (p->stopping && !parent_workers(p, 0)) {
 		unsigned left = 0;
 
 		for (size_t i = 0; i < PARENT_CHILDREN_MAX; i++) {
@@ -187,11 +186,10 @@ static void parent_notify(const char *state)
 /* scripts wait for the log line, systemd for the datagram */
 void parent_all_ready(struct parent *p)
 {
-	static const enum role_id all[] = {ROLE_STORE, ROLE_KEYS, ROLE_AUTH, ROLE_MX, ROLE_USER};
 	unsigned ready = 0, wanted = 0;
 
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		wanted += parent_wanted(p, all[i]);
+	for (size_t i = 0; i < PARENT_ROLES; i++)
+		wanted += parent_wanted(p, parent_order[i]);
 	for (size_t i = 0; i < PARENT_CHILDREN_MAX; i++) {
 		struct child *c = &p->children[i];
 
@@ -204,7 +202,7 @@ void parent_all_ready(struct parent *p)
 	for (size_t i = 0; i < PARENT_CHILDREN_MAX; i++) {
 		struct child *c = &p->children[i];
 
-		if (c->pid && !c->draining && c->generation != p->generation && (c->id == ROLE_MX || c->id == ROLE_USER))
+		if (c->pid && !c->draining && c->generation != p->generation && parent_is_worker(c->id))
 			parent_drain(p, c, false);
 	}
 	if (p->announced)
@@ -269,11 +267,11 @@ static void parent_stop(struct parent *p)
 	for (size_t i = 0; i < PARENT_CHILDREN_MAX; i++) {
 		struct child *c = &p->children[i];
 
-		if (c->pid && (c->id == ROLE_MX || c->id == ROLE_USER))
+		if (c->pid && parent_is_worker(c->id))
 			parent_drain(p, c, true);
 	}
 	loop_timer_at(&p->grace, clock_mono_ms() + (at_once ? 0 : p->conf->drain_ms < PARENT_STOP_MAX_MS ? p->conf->drain_ms : PARENT_STOP_MAX_MS));
-	if (!parent_count(p, ROLE_MX, 0) && !parent_count(p, ROLE_USER, 0))
+	if (!parent_workers(p, 0))
 		parent_child_gone(p, &(struct child){.draining = true}, 0);
 }
 

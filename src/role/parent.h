@@ -55,6 +55,12 @@ void parent_reap(struct parent *p);
 void parent_drain(struct parent *p, struct child *c, bool now);
 unsigned parent_count(const struct parent *p, enum role_id id, unsigned generation_or_0);
 uint32_t parent_wanted(const struct parent *p, enum role_id id);
+/* in the order in which they are started: servers of others first */
+enum { PARENT_ROLES = 8 };
+extern const enum role_id parent_order[PARENT_ROLES];
+/* those that have something in hand to finish (sessions, deliveries); the others serve them */
+bool parent_is_worker(enum role_id id);
+unsigned parent_workers(const struct parent *p, unsigned generation_or_0);
 
 /* parent_listen.c */
 /* opens what `conf` asks for, taking over sockets already open; on failure nothing changed */

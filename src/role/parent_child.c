@@ -15,9 +15,10 @@ static const struct {
 	enum role_id a, b;
 } parent_doors[] = {
 	{ROLE_MX, ROLE_STORE}, {ROLE_USER, ROLE_STORE}, {ROLE_USER, ROLE_AUTH}, {ROLE_AUTH, ROLE_STORE}, {ROLE_MX, ROLE_KEYS}, {ROLE_USER, ROLE_KEYS},
+	{ROLE_RELAY, ROLE_STORE}, {ROLE_RELAY, ROLE_DNS}, {ROLE_RELAY, ROLE_KEYS}, {ROLE_RELAY, ROLE_FETCH}, {ROLE_FETCH, ROLE_DNS}, {ROLE_USER, ROLE_DNS}, {ROLE_MX, ROLE_DNS},
 };
 /* servers of others first */
-static const enum role_id parent_order[] = {ROLE_STORE, ROLE_KEYS, ROLE_AUTH, ROLE_MX, ROLE_USER};
+const enum role_id parent_order[PARENT_ROLES] = {ROLE_STORE, ROLE_KEYS, ROLE_DNS, ROLE_FETCH, ROLE_AUTH, ROLE_RELAY, ROLE_MX, ROLE_USER};
 
 /* A role that dies within this time of its start counts as failing. One that cannot start waits longer each time, but never so long that mail which could
  * be taken again is kept waiting for it. */
@@ -39,7 +40,30 @@ static bool parent_is_network(enum role_id id)
 
 uint32_t parent_wanted(const struct parent *p, enum role_id id)
 {
-	return id == ROLE_MX ? p->conf->workers_mx : id == ROLE_USER ? p->conf->workers_user : 1;
+	switch ((int)id) {
+	case ROLE_MX:
+		return p->conf->workers_mx;
+	case ROLE_USER:
+		return p->conf->workers_user;
+	case ROLE_RELAY:
+		return p->conf->workers_relay;
+	case ROLE_DNS:
+		return conf_dns_wanted(p->conf) ? 1 : 0;
+	case ROLE_FETCH:
+		return p->conf->workers_relay ? 1 : 0;
+	default:
+		return 1;
+	}
+}
+
+bool parent_is_worker(enum role_id id)
+{
+	return id == ROLE_MX || id == ROLE_USER || id == ROLE_RELAY;
+}
+
+unsigned parent_workers(const struct parent *p, unsigned generation_or_0)
+{
+	return parent_count(p, ROLE_MX, generation_or_0) + parent_count(p, ROLE_USER, generation_or_0) + parent_count(p, ROLE_RELAY, generation_or_0);
 }
 
 /* the store serves every generation: it holds the mail, and its configuration does not change while it runs */
@@ -224,7 +248,7 @@ static void parent_fill_role(struct parent *p, enum role_id id)
 
 void parent_fill(struct parent *p)
 {
-	for (size_t i = 0; i < sizeof(parent_order) / sizeof(parent_order[0]); i++)
+	for (size_t i = 0; i < PARENT_ROLES; i++)
 		parent_fill_role(p, parent_order[i]);
 }
 

@@ -22,6 +22,9 @@ static const struct role_ops *const role_table[ROLE_COUNT] = {
 	[ROLE_AUTH] = &role_auth_ops,
 	[ROLE_KEYS] = &role_keys_ops,
 	[ROLE_STORE] = &role_store_ops,
+	[ROLE_DNS] = &role_dns_ops,
+	[ROLE_RELAY] = &role_relay_ops,
+	[ROLE_FETCH] = &role_fetch_ops,
 };
 
 uint32_t role_uid(const struct conf *conf, enum role_id id)

@@ -40,7 +40,7 @@ struct role_ops {
 	void (*drain)(struct role *r, bool now);  /* finish what is in hand, then role_done(); NULL: role_done at once */
 };
 
-extern const struct role_ops role_mx_ops, role_user_ops, role_auth_ops, role_keys_ops, role_store_ops;
+extern const struct role_ops role_mx_ops, role_user_ops, role_auth_ops, role_keys_ops, role_store_ops, role_dns_ops, role_relay_ops, role_fetch_ops;
 
 /* entry point of `mailroom role NAME WORKER`; returns the exit status */
 int role_main(const char *name, const char *worker);

@@ -1,17 +1,26 @@
-/* The keys role: holds the private keys of TLS and signs what handshakes of the network roles need, nothing else. No files and no network behind its walls. */
+/* The keys role: holds the private keys and signs what handshakes of the network roles need (TLS), what leaves (DKIM, for the relay role only), and lends the
+ * passwords of smarthosts to the relay that signs in there. No files and no network behind its walls. */
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "role/keys_dkim.h"
+#include "role/keys_secret.h"
 #include "role/keys_sign.h"
 #include "role/role.h"
 
 /* A core makes about 1,000 RSA signatures a second; a worker that asks for more than this is not doing handshakes. */
-enum { KEYS_SIGN_PER_SECOND = 2000, KEYS_SIGN_BURST = 4000, KEYS_SIGNATURE_BYTES = 1024 };
+enum { KEYS_SIGN_PER_SECOND = 2000, KEYS_SIGN_BURST = 4000, KEYS_SIGNATURE_BYTES = 1024, KEYS_DKIM_LIST_BYTES = 4096 };
 /* A worker waits for each of its signatures, so it has one question under way, or a few after answers that came too late. More than this at once are not
  * handshakes, and the other workers' handshakes would wait behind them. */
 enum { KEYS_SIGN_AT_ONCE = 8, KEYS_SAY_AGAIN_MS = 60000 };
+
+struct keys_role {
+	struct keys *tls;
+	struct keys_dkim *dkim;
+	struct keys_secrets *secrets;
+};
 
 struct keys_peer {
 	struct role *role;
@@ -39,9 +48,18 @@ static bool keys_peer_may(struct keys_peer *p, mono_ms turn, mono_ms now)
 	return true;
 }
 
+static void keys_peer_too_fast(struct keys_peer *p, mono_ms now)
+{
+	if (p->said && now - p->said <= KEYS_SAY_AGAIN_MS)
+		return;
+	p->said = now;
+	log_msg(LOG_LEVEL_WARN, "sign-rate", "%s worker %u asks for more than %d signatures a second, or %d at once", role_name(chan_peer(p->chan)),
+		chan_peer_worker(p->chan), KEYS_SIGN_PER_SECOND, KEYS_SIGN_AT_ONCE);
+}
+
 static enum rc keys_on_sign(struct keys_peer *p, const struct msg_sign *m)
 {
-	struct keys *keys = p->role->own;
+	struct keys *keys = ((struct keys_role *)p->role->own)->tls;
 	struct msg_signed answer = {.ask = m->ask};
 	mono_ms now = clock_mono_ms();
 	struct buf signature;
@@ -53,20 +71,75 @@ static enum rc keys_on_sign(struct keys_peer *p, const struct msg_sign *m)
 	if (keys_peer_may(p, loop_now(p->role->loop), now)) {
 		answer.ok = keys_sign(keys, m->key, m->scheme, m->input, &signature) == RC_OK;
 		answer.signature = buf_span(&signature);
-	} else if (!p->said || now - p->said > KEYS_SAY_AGAIN_MS) {
-		p->said = now;
-		log_msg(LOG_LEVEL_WARN, "sign-rate", "%s worker %u asks for more than %d signatures a second, or %d at once", role_name(chan_peer(p->chan)),
-			chan_peer_worker(p->chan), KEYS_SIGN_PER_SECOND, KEYS_SIGN_AT_ONCE);
+	} else {
+		keys_peer_too_fast(p, now);
 	}
 	chan_send(p->chan, MSG_SIGNED, &answer);
 	buf_clear(&signature);
 	return RC_OK;
 }
 
+/* ---- for the relay: mail that leaves */
+
+static enum rc keys_on_dkim_keys(struct keys_peer *p, const struct msg_dkim_keys_get *m)
+{
+	const struct keys_role *own = p->role->own;
+	struct keys_dkim_key found[KEYS_DKIM_DOMAIN_MAX];
+	size_t n = keys_dkim_of(own->dkim, m->domain, found);
+	struct msg_dkim_keys answer = {.ask = m->ask};
+	struct buf list;
+
+	buf_init(&list, KEYS_DKIM_LIST_BYTES);
+	for (size_t i = 0; i < n; i++)
+		rec_dkim_key_add(&list, &(struct rec_dkim_key){.key = found[i].key, .algorithm = (uint8_t)found[i].algorithm, .selector = found[i].selector});
+	answer.keys = (struct msg_list){.raw = buf_span(&list), .count = (uint32_t)n};
+	chan_send(p->chan, MSG_DKIM_KEYS, &answer);
+	buf_clear(&list);
+	return RC_OK;
+}
+
+/* no limit by time here: the relay has a few under way at once (RELAY_SIGN_AT_ONCE), and without an answer its mail waits */
+static enum rc keys_on_dkim_sign(struct keys_peer *p, const struct msg_dkim_sign *m)
+{
+	const struct keys_role *own = p->role->own;
+	struct msg_dkim_signed answer = {.ask = m->ask};
+	struct buf signature;
+
+	if (m->digest.len != DKIM_DIGEST_BYTES)
+		return RC_BAD;
+	buf_init(&signature, KEYS_SIGNATURE_BYTES);
+	answer.ok = keys_dkim_sign(own->dkim, m->key, m->domain, m->digest, &signature) == RC_OK;
+	answer.signature = buf_span(&signature);
+	chan_send(p->chan, MSG_DKIM_SIGNED, &answer);
+	buf_clear(&signature);
+	return RC_OK;
+}
+
+static enum rc keys_on_secret(struct keys_peer *p, const struct msg_secret_get *m)
+{
+	const struct keys_role *own = p->role->own;
+	struct msg_secret answer = {.ask = m->ask};
+
+	answer.ok = keys_secrets_get(own->secrets, m->smarthost, &answer.login, &answer.password);
+	chan_send(p->chan, MSG_SECRET, &answer);
+	return RC_OK;
+}
+
 static enum rc keys_frame(void *owner, struct chan *c, enum msg_type type, const union msg_any *msg)
 {
 	(void)c;
-	return type == MSG_SIGN ? keys_on_sign(owner, &msg->sign) : RC_BAD;
+	switch ((int)type) {
+	case MSG_SIGN:
+		return keys_on_sign(owner, &msg->sign);
+	case MSG_DKIM_KEYS_GET:
+		return keys_on_dkim_keys(owner, &msg->dkim_keys_get);
+	case MSG_DKIM_SIGN:
+		return keys_on_dkim_sign(owner, &msg->dkim_sign);
+	case MSG_SECRET_GET:
+		return keys_on_secret(owner, &msg->secret_get);
+	default:
+		return RC_BAD;
+	}
 }
 
 static void keys_gone(void *owner, struct chan *c, const char *why)
@@ -83,7 +156,7 @@ static void keys_peer(struct role *r, enum role_id peer, uint32_t worker, int fd
 	static const struct chan_ops ops = {.on_frame = keys_frame, .on_gone = keys_gone};
 	struct keys_peer *p;
 
-	if (peer != ROLE_MX && peer != ROLE_USER) {
+	if (peer != ROLE_MX && peer != ROLE_USER && peer != ROLE_RELAY) {
 		(void)close(fd);
 		return;
 	}
@@ -92,14 +165,28 @@ static void keys_peer(struct role *r, enum role_id peer, uint32_t worker, int fd
 	p->chan = chan_new(r->loop, fd, ROLE_KEYS, peer, worker, &ops, p);
 }
 
+static void keys_complain(const char *words)
+{
+	log_msg(LOG_LEVEL_ERROR, "dkim-key", "%s; mail of that domain leaves without this signature", words);
+}
+
 static enum rc keys_open(struct role *r, struct err *err)
 {
-	struct keys *keys = NULL;
-	enum rc rc = keys_load(r->conf, &keys, err);
+	struct keys_role *own = mem_zalloc(sizeof(*own));
+	char *dir = mem_printf("%s/keys/dkim", r->conf->home);
+	enum rc rc = keys_load(r->conf, &own->tls, err);
 
-	r->own = keys;
-	for (unsigned i = 0; rc == RC_OK && i < keys_count(keys); i++)
-		log_msg(LOG_LEVEL_INFO, "key", "certificate %s: %s", r->conf->certificates[i].name, keys_kind(keys, i));
+	r->own = own;
+	own->secrets = keys_secrets_new();
+	for (unsigned i = 0; rc == RC_OK && i < keys_count(own->tls); i++)
+		log_msg(LOG_LEVEL_INFO, "key", "certificate %s: %s", r->conf->certificates[i].name, keys_kind(own->tls, i));
+	for (size_t i = 0; rc == RC_OK && i < r->conf->smarthost_count; i++)
+		rc = keys_secrets_add(own->secrets, r->conf->smarthosts[i].login, r->conf->smarthosts[i].password_file, err);
+	if (rc == RC_OK)
+		rc = keys_dkim_load(dir, keys_complain, &own->dkim, err);
+	if (rc == RC_OK && keys_dkim_count(own->dkim))
+		log_msg(LOG_LEVEL_INFO, "key", "DKIM: %zu", keys_dkim_count(own->dkim));
+	free(dir);
 	return rc;
 }
 

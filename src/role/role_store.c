@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "role/role_store.h"
+#include "role/role_store_bounce.h"
 
 enum {
 	STORE_TIDY_MS = 10000,
@@ -31,6 +32,7 @@ static const struct {
 	{MSG_ABUSE_LOAD, store_role_abuse_load},
 	{MSG_ABUSE_SAVE, store_role_abuse_save},
 	{MSG_HISTORY, store_role_history},
+	{MSG_WHY, store_role_why},
 	{MSG_SESSION_END, store_role_session_end},
 	{MSG_MBOX_OPEN, store_role_mbox_open},
 	{MSG_MAIL_FETCH, store_role_mail_fetch},
@@ -38,6 +40,13 @@ static const struct {
 	{MSG_GRANT, store_role_grant},
 	{MSG_UNGRANT, store_role_ungrant},
 	{MSG_REVOKE, store_role_revoke},
+	{MSG_LEASES_HELD, store_role_leases_held},
+	{MSG_RELAY_ROOM, store_role_relay_room},
+	{MSG_TEXT_GET, store_role_text_get},
+	{MSG_DELIVERIES, store_role_deliveries},
+	{MSG_DEST_STATE, store_role_dest_state},
+	{MSG_STS_GET, store_role_sts_get},
+	{MSG_STS_PUT, store_role_sts_put},
 };
 
 /* ---- the turn */
@@ -73,6 +82,7 @@ static void store_role_release(struct store_role *s, enum cause_id cause)
 	}
 	s->held_count = 0;
 	store_role_history_settle(s, cause == CAUSE_NONE);
+	store_role_queue_settle(s, cause == CAUSE_NONE);
 }
 
 enum cause_id store_role_judge(struct store_role *s, enum rc rc, const char *doing, const struct err *err)
@@ -87,7 +97,7 @@ enum cause_id store_role_judge(struct store_role *s, enum rc rc, const char *doi
 		log_flush();
 		_exit(STORE_EXIT_DISK);
 	}
-	if (s->held_count > 0 && !store_in_transaction(s->store))
+	if ((s->held_count > 0 || store_role_queue_is_open(s)) && !store_in_transaction(s->store))
 		store_role_release(s, cause);
 	return cause;
 }
@@ -100,6 +110,7 @@ void store_role_turn(struct store_role *s)
 
 	if (!s->store)
 		return;
+	store_role_queue_turn(s);
 	if (store_in_transaction(s->store)) {
 		rc = store_commit(s->store, &err);
 		if (store_role_judge(s, rc, "commit", &err) == CAUSE_NONE)
@@ -160,12 +171,10 @@ static enum rc store_role_on_frame(void *owner, struct chan *c, enum msg_type ty
 	return RC_BAD;
 }
 
-static void store_role_on_gone(void *owner, struct chan *c, const char *why)
+void store_role_drop(struct store_peer *p, const char *why)
 {
-	struct store_peer *p = owner;
 	struct store_role *s = p->role;
 
-	(void)c;
 	log_msg(LOG_LEVEL_INFO, "peer-gone", "%s/%u: %s", role_name(p->id), p->worker, why);
 	for (size_t i = 0; i < s->held_count; i++)
 		if (s->held[i].peer == p)
@@ -173,6 +182,7 @@ static void store_role_on_gone(void *owner, struct chan *c, const char *why)
 	store_role_grants_end(p);
 	store_role_spools_end(p, 0);
 	store_role_jobs_end(p);
+	store_role_queue_leave(p);
 	map_clear(&p->grants);
 	map_clear(&p->spools);
 	chan_free(&p->chan);
@@ -184,13 +194,19 @@ static void store_role_on_gone(void *owner, struct chan *c, const char *why)
 	free(p);
 }
 
+static void store_role_on_gone(void *owner, struct chan *c, const char *why)
+{
+	(void)c;
+	store_role_drop(owner, why);
+}
+
 static void store_role_peer(struct role *r, enum role_id id, uint32_t worker, int fd)
 {
 	static const struct chan_ops ops = {.on_frame = store_role_on_frame, .on_gone = store_role_on_gone};
 	struct store_role *s = r->own;
 	struct store_peer *p;
 
-	if (id != ROLE_MX && id != ROLE_USER && id != ROLE_AUTH) {
+	if (id != ROLE_MX && id != ROLE_USER && id != ROLE_AUTH && id != ROLE_RELAY) {
 		(void)close(fd);
 		return;
 	}
@@ -206,6 +222,8 @@ static void store_role_peer(struct role *r, enum role_id id, uint32_t worker, in
 	p->chan = chan_new(r->loop, fd, ROLE_STORE, id, worker, &ops, p);
 	if (id == ROLE_AUTH)
 		store_role_grants_tell(p);
+	if (id == ROLE_RELAY)
+		store_role_queue_join(p);
 }
 
 /* ---- start and end */
@@ -248,7 +266,10 @@ static enum rc store_role_ready(struct role *r, struct err *err)
 	loop_timer_at(&s->tidy, clock_mono_ms() + STORE_TIDY_MORE_MS);
 	store_role_history_open(s);
 	store_role_counts_load(s);
-	return RC_OK;
+	rc = store_role_queue_open(s, err);
+	if (rc == RC_OK)
+		store_bounces_open(s);
+	return rc;
 }
 
 /* What was accepted in this turn is committed and answered; then the log goes into the database file and both are closed. */
@@ -266,6 +287,8 @@ static void store_role_drain(struct role *r, bool now)
 		loop_timer_clear(&s->tidy);
 		loop_hook_remove(r->loop, &s->commit);
 		loop_hook_remove(r->loop, &s->after);
+		store_bounces_close(s);
+		store_role_queue_close(s);
 		store_role_history_close(s);
 		store_role_counts_close(s);
 		store_close(&s->store);
@@ -291,5 +314,6 @@ const struct role_ops role_store_ops = {
 	.open = store_role_open,
 	.ready = store_role_ready,
 	.peer = store_role_peer,
+	.start = store_role_start,
 	.drain = store_role_drain,
 };

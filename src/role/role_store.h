@@ -23,6 +23,8 @@ enum {
 
 struct store_role;
 struct store_peer;
+struct store_relay;
+struct history_event;
 
 /* what auth said: this session of this worker is that account */
 struct store_grant {
@@ -40,7 +42,7 @@ struct store_grant {
 /* a reading that waits for the commit of its turn, and for room in the channel */
 struct store_job {
 	struct store_job *next;
-	enum { STORE_JOB_LIST, STORE_JOB_FETCH } kind;
+	enum { STORE_JOB_LIST, STORE_JOB_FETCH, STORE_JOB_TEXT /* uid: the message */ } kind;
 	uint64_t session;
 	uint32_t ask, max;
 	int64_t account, after, uid;
@@ -76,6 +78,7 @@ struct store_peer {
 	struct store_job *jobs, **jobs_tail;
 	size_t job_count;
 	uint32_t history_events; /* reported since the last write */
+	struct store_relay *relay; /* of a relay (role_store_queue.h) */
 	struct store_peer *next, **prev;
 };
 
@@ -89,11 +92,15 @@ struct store_held {
 	} msg;
 };
 
+struct store_bouncer;
+struct store_queue_role;
 struct store_history;
 struct store_counts;
 struct store_role {
+	struct store_bouncer *bounces; /* role_store_bounce.h */
 	struct role *role;
 	struct store_history *history; /* NULL: none is wanted */
+	struct store_queue_role *queue; /* NULL: closed */
 	struct store *store; /* NULL: closed */
 	struct store_conf *conf; /* the newest */
 	struct role_rates *rates;
@@ -115,6 +122,26 @@ void store_role_hold(struct store_peer *p, enum msg_type type, const void *msg);
 /* Looks at how a call went. RC_IO ends the process at once, unanswered: what is on the disk is not known. When the transaction was lost, everybody whose
  * answer waited for it hears so. Returns the cause for the one at hand. */
 enum cause_id store_role_judge(struct store_role *s, enum rc rc, const char *doing, const struct err *err);
+
+/* that peer is not well: it is gone, and the parent may make another channel */
+void store_role_drop(struct store_peer *p, const char *why);
+
+/* role_store_queue.c, role_store_relay.c: mail that leaves */
+enum rc store_role_queue_open(struct store_role *s, struct err *err) RC_WARN;
+void store_role_queue_close(struct store_role *s);
+void store_role_start(struct role *r);
+void store_role_queue_join(struct store_peer *p);
+void store_role_queue_leave(struct store_peer *p);
+void store_role_queue_turn(struct store_role *s); /* results and leases, in the transaction of the turn */
+bool store_role_queue_is_open(const struct store_role *s); /* something of it waits for the commit */
+void store_role_queue_settle(struct store_role *s, bool committed);
+bool store_role_queue_may_read(const struct store_peer *p, int64_t message);
+enum rc store_role_leases_held(struct store_peer *p, const union msg_any *msg);
+enum rc store_role_relay_room(struct store_peer *p, const union msg_any *msg);
+enum rc store_role_deliveries(struct store_peer *p, const union msg_any *msg);
+enum rc store_role_dest_state(struct store_peer *p, const union msg_any *msg);
+enum rc store_role_sts_get(struct store_peer *p, const union msg_any *msg);
+enum rc store_role_sts_put(struct store_peer *p, const union msg_any *msg);
 
 /* role_store_decide.c */
 void store_role_conf_use(struct store_role *s, struct store_peer *p);
@@ -142,8 +169,13 @@ void store_role_history_open(struct store_role *s); /* where it is wanted and no
 void store_role_history_close(struct store_role *s);
 /* one line for each recipient, once the turn is committed */
 void store_role_history_accepted(struct store_peer *p, const struct msg_accept *m, const struct store_grant *g, const struct msg_accepted *answer);
+void store_role_history_queue(struct store_role *s, const struct history_event *e); /* the same for what became of mail that leaves */
 void store_role_history_settle(struct store_role *s, bool committed); /* the turn is over */
 enum rc store_role_history(struct store_peer *p, const union msg_any *msg);
+struct history *store_role_history_read(struct store_role *s); /* with all that was told so far; NULL: there is none */
+
+/* role_store_why.c */
+enum rc store_role_why(struct store_peer *p, const union msg_any *msg);
 
 /* role_store_abuse.c: the counters (role_store_rates.h) on the clock, and those of the workers */
 void store_role_counts_open(struct store_role *s); /* before the walls */
@@ -161,6 +193,7 @@ enum rc store_role_revoke(struct store_peer *p, const union msg_any *msg);
 enum rc store_role_session_end(struct store_peer *p, const union msg_any *msg);
 enum rc store_role_mbox_open(struct store_peer *p, const union msg_any *msg);
 enum rc store_role_mail_fetch(struct store_peer *p, const union msg_any *msg);
+enum rc store_role_text_get(struct store_peer *p, const union msg_any *msg);
 enum rc store_role_mbox_commit(struct store_peer *p, const union msg_any *msg);
 void store_role_grants_end(struct store_peer *p);
 void store_role_grants_tell(struct store_peer *auth);

@@ -13,7 +13,6 @@ enum {
 	STORE_HISTORY_AGO_MS = 600000,    /* told later than that: the time of arrival holds */
 	STORE_HISTORY_PEER_EVENTS = 2000, /* of one peer between two writes; more is no mail system, and lost */
 	STORE_DAY_MS = 24 * 3600 * 1000,
-	STORE_TAG_BITS = 3,
 };
 
 struct store_history {
@@ -176,6 +175,14 @@ void store_role_history_close(struct store_role *s)
 	free(h);
 }
 
+struct history *store_role_history_read(struct store_role *s)
+{
+	if (!store_history_is_wanted(s->history))
+		return NULL;
+	store_history_write(s->history);
+	return s->history->db;
+}
+
 /* ---- mail that was accepted */
 
 void store_role_history_accepted(struct store_peer *p, const struct msg_accept *m, const struct store_grant *g, const struct msg_accepted *answer)
@@ -195,13 +202,19 @@ void store_role_history_accepted(struct store_peer *p, const struct msg_accept *
 	while (rec_rcpt_next(&cursor, &r)) {
 		unsigned kind = r.tag & ((1U << STORE_TAG_BITS) - 1);
 
-		e.kind = kind == STORE_TAG_FOREIGN ? HISTORY_QUEUED : HISTORY_ACCEPTED;
+		e.kind = kind == STORE_TAG_FOREIGN || kind == STORE_TAG_SRS ? HISTORY_QUEUED : HISTORY_ACCEPTED;
 		e.mailbox = kind == STORE_TAG_ACCOUNT ? r.tag >> STORE_TAG_BITS : 0;
 		e.rcpt = r.address;
 		(void)history_stage(h->db, &e);
 		/* what is the same for all of them stands in the first */
 		e = (struct history_event){.at_ms = e.at_ms, .session = e.session, .message = e.message};
 	}
+}
+
+void store_role_history_queue(struct store_role *s, const struct history_event *e)
+{
+	if (store_history_is_wanted(s->history))
+		(void)history_stage(s->history->db, e);
 }
 
 void store_role_history_settle(struct store_role *s, bool committed)

@@ -3,8 +3,9 @@
 
 #include "base/mem.h"
 #include "role/role_store.h"
+#include "role/role_store_send.h"
 
-enum { STORE_TAG_MASK = 7, STORE_ACCEPT_BYTES = 1 << 20 };
+enum { STORE_ACCEPT_BYTES = 1 << 20 };
 
 struct store_lent {
 	uint64_t session;
@@ -150,7 +151,7 @@ static struct store_filed *store_role_filed(const struct msg_accept *m)
 	struct rec_filed f;
 
 	for (size_t i = 0; i < m->filed.count && rec_filed_next(&cursor, &f); i++)
-		filed[i] = (struct store_filed){.account = (int64_t)f.account, .how = (enum store_filed_how)f.how, .folder = f.folder, .flags = f.flags, .added = f.added};
+		filed[i] = (struct store_filed){.account = (int64_t)f.account, .how = (enum store_filed_how)f.how, .folder = f.folder, .flags = f.flags, .added = f.added, .to = f.to};
 	return filed;
 }
 
@@ -162,10 +163,12 @@ static void store_role_accept_now(struct store_peer *p, const struct msg_accept 
 	struct store_message message = {.sender = m->sender, .envid = m->envid, .peer = m->peer, .helo = m->helo, .message_id = m->message_id, .digest = m->digest,
 		.client = g && g->account ? g->address : m->peer, .trace = m->trace, .head = m->head, .body = m->body, .spool = m->spool, .spool_bytes = m->spool_bytes,
 		.rcpts = rcpts, .rcpt_count = (uint32_t)m->rcpts.count, .received_ms = (int64_t)m->received_ms, .account = g ? g->account : 0, .ret = m->ret,
+		.origin = !g ? STORE_ORIGIN_STRANGER : g->account ? STORE_ORIGIN_ACCOUNT : STORE_ORIGIN_NETWORK,
 		.filed = filed, .filed_count = m->filed.count,
 		.smtputf8 = m->smtputf8, .body_8bit = m->body_8bit, .body_binary = m->body_binary, .requiretls = m->requiretls};
 	struct role_rates_said said = {.cause = CAUSE_NONE};
 	enum cause_id cause = CAUSE_NONE;
+	struct store_sends sends;
 	struct err err = {""};
 	bool repeat = false;
 	int64_t id = 0;
@@ -177,7 +180,12 @@ static void store_role_accept_now(struct store_peer *p, const struct msg_accept 
 	answer->limit = span_str(said.limit);
 	answer->retry = span_str(said.retry);
 	if (cause == CAUSE_NONE) {
-		rc = store_accept(p->role->store, &message, &id, &repeat, &cause, &err);
+		rc = store_role_send_begin(&sends, p, m, &message, filed, &err);
+		if (rc == RC_OK)
+			rc = store_accept(p->role->store, &message, &id, &repeat, &cause, &err);
+		if (rc == RC_OK && cause == CAUSE_NONE)
+			rc = store_role_send_finish(&sends, repeat, &cause, &err);
+		store_role_send_end(&sends, rc == RC_OK && cause == CAUSE_NONE);
 		if (rc != RC_OK)
 			cause = store_role_judge(p->role, rc, "accept", &err);
 		if (p->role->rates && (cause != CAUSE_NONE || repeat))

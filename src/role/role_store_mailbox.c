@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "role/role_store.h"
+#include "store/store_queue.h"
 
 /* ---- grants */
 
@@ -284,9 +285,60 @@ static bool store_role_fetch(struct store_peer *p, struct store_job *j)
 	return true;
 }
 
+/* ---- a relay reads what it has a lease of */
+
+static void store_role_text_is(struct store_peer *p, uint32_t ask, enum cause_id cause)
+{
+	chan_send(p->chan, MSG_TEXT_IS, &(struct msg_text_is){.ask = ask, .cause = (uint16_t)cause, .last = true});
+}
+
+enum rc store_role_text_get(struct store_peer *p, const union msg_any *msg)
+{
+	const struct msg_text_get *m = &msg->text_get;
+
+	if (m->message > INT64_MAX)
+		return RC_BAD;
+	return store_role_job_add(p, &(struct store_job){.kind = STORE_JOB_TEXT, .ask = m->ask, .uid = (int64_t)m->message, .offset = m->offset, .max = m->max});
+}
+
+static bool store_role_text(struct store_peer *p, struct store_job *j)
+{
+	struct store_role *s = p->role;
+	struct msg_text_is answer = {.ask = j->ask};
+	struct err err = {""};
+	bool last = true;
+	enum rc rc;
+
+	buf_reset(&s->bytes);
+	rc = store_message_read(s->store, j->uid, j->offset, j->max < STORE_BYTES_FRAME ? j->max : STORE_BYTES_FRAME, &s->bytes, &last, &err);
+	if (rc == RC_NONE) { /* removed by an administrator */
+		store_role_text_is(p, j->ask, CAUSE_SERVER_TEMP_ERROR);
+	} else if (rc != RC_OK) {
+		store_role_text_is(p, j->ask, store_role_judge(s, rc, "reading mail that leaves", &err));
+	} else {
+		answer.bytes = buf_span(&s->bytes);
+		answer.last = last;
+		chan_send(p->chan, MSG_TEXT_IS, &answer);
+	}
+	return true;
+}
+
+/* may it still have what it asked for? The session may have ended or been revoked since, the lease come back. */
+static bool store_role_job_may(struct store_peer *p, const struct store_job *j)
+{
+	struct store_grant *g;
+
+	if (j->kind == STORE_JOB_TEXT)
+		return store_role_queue_may_read(p, j->uid);
+	g = map_get(&p->grants, j->session);
+	return store_role_refusal(g) == CAUSE_NONE && g->account == j->account;
+}
+
 static void store_role_job_refuse(struct store_peer *p, const struct store_job *j)
 {
-	if (j->kind == STORE_JOB_LIST)
+	if (j->kind == STORE_JOB_TEXT)
+		store_role_text_is(p, j->ask, CAUSE_SERVER_TEMP_ERROR);
+	else if (j->kind == STORE_JOB_LIST)
 		store_role_opened(p, j->ask, CAUSE_SERVER_TEMP_ERROR, 0);
 	else
 		chan_send(p->chan, MSG_MAIL_BYTES, &(struct msg_mail_bytes){.ask = j->ask, .cause = CAUSE_SERVER_TEMP_ERROR, .last = true});
@@ -294,17 +346,14 @@ static void store_role_job_refuse(struct store_peer *p, const struct store_job *
 
 bool store_role_jobs(struct store_peer *p)
 {
-	static bool (*const kinds[])(struct store_peer *, struct store_job *) = {[STORE_JOB_LIST] = store_role_list, [STORE_JOB_FETCH] = store_role_fetch};
+	static bool (*const kinds[])(struct store_peer *, struct store_job *) = {[STORE_JOB_LIST] = store_role_list, [STORE_JOB_FETCH] = store_role_fetch, [STORE_JOB_TEXT] = store_role_text};
 	size_t frames = 0;
 
 	while (p->jobs && chan_unsent_bytes(p->chan) < STORE_PEER_UNSENT_BYTES) {
 		struct store_job *j = p->jobs;
-		struct store_grant *g = map_get(&p->grants, j->session);
-
 		if (++frames > STORE_PEER_TURN_FRAMES)
 			return true; /* others first */
-		/* the session may have ended or been revoked since it asked */
-		if (store_role_refusal(g) != CAUSE_NONE || g->account != j->account)
+		if (!store_role_job_may(p, j))
 			store_role_job_refuse(p, j);
 		else if (!kinds[j->kind](p, j))
 			continue;

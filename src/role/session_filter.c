@@ -112,6 +112,7 @@ void session_filter_forget(struct session *s)
 	free(r->tags);
 	map_clear(&r->known);
 	buf_clear(&r->filed);
+	buf_clear(&r->answers);
 	free(r);
 }
 
@@ -227,11 +228,10 @@ static void filter_fetch(struct filter_run *r)
 /* NULL: it does not compile any more (made by another version of this program, or by hand): its owner's mail goes to the inbox */
 static const struct sieve_script *filter_compile(struct filter_run *r, struct filter_account *a, struct arena *mem)
 {
-	static const struct sieve_rules rules = {.refuse = SIEVE_REFUSE_HERE};
 	struct sieve_fault fault = {.why = {"it cannot be read"}};
 	const struct sieve_script *script;
 
-	if (a->text && sieve_compile(span_str(a->text), &rules, mem, &script, &fault) == RC_OK)
+	if (a->text && sieve_compile(span_str(a->text), NULL, mem, &script, &fault) == RC_OK)
 		return script;
 	filter_log(r, a, "keep", fault.line, fault.why.words);
 	free(a->text);
@@ -295,7 +295,7 @@ static void filter_run_next(struct filter_run *r)
 		m.auth = smtp_in_account(r->session->smtp->in);
 		m.now_ms = clock_wall_ms();
 		(void)sieve_run(script, &m, LIMIT_SIEVE_STEPS, &mem, &result);
-		filter_write_result(r, a, &result);
+		filter_write_result(r, a, &m, &result);
 	}
 	buf_clear(&from);
 	buf_clear(&to);
@@ -392,4 +392,14 @@ size_t session_filter_write(const struct session *s, struct buf *out)
 		return 0;
 	buf_add(out, buf_span(&r->filed));
 	return r->filed_count;
+}
+
+size_t session_filter_write_answers(const struct session *s, struct buf *out)
+{
+	const struct filter_run *r = s->smtp->filter.run;
+
+	if (!r)
+		return 0;
+	buf_add(out, buf_span(&r->answers));
+	return r->answer_count;
 }

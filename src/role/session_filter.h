@@ -44,6 +44,7 @@ enum cause_id session_filter_rcpt(struct session *s, uint64_t tag, uint32_t need
 void session_filter_check(struct session *s, const struct smtp_ask *ask, session_filter_then *then);
 /* what the filters made of it, as records of messages.def; returns how many */
 size_t session_filter_write(const struct session *s, struct buf *out);
+size_t session_filter_write_answers(const struct session *s, struct buf *out);
 void session_filter_forget(struct session *s);  /* the message was given up or answered */
 void session_filter_restart(struct session *s); /* MAIL, or the session ends: no recipients */
 /* one script of several: FILTER_IS before the last, an answer to the question with the engine's number engine_ask */

@@ -50,12 +50,20 @@ struct filter_run {
 	size_t at;                /* the recipient whose scripts are fetched; then the account at hand */
 	size_t bytes;             /* of all scripts */
 	unsigned needs;
-	struct buf filed;         /* records of messages.def */
-	size_t filed_count;
+	struct buf filed, answers; /* records of messages.def */
+	size_t filed_count, answer_count;
 };
 
-/* session_filter_write.c: what the run of one account decided, into r->filed and a->reason */
-void filter_write_result(struct filter_run *r, struct filter_account *a, const struct sieve_result *result);
+/* session_filter_write.c: what the run of one account decided, into r->filed, r->answers and a->reason */
+void filter_write_result(struct filter_run *r, struct filter_account *a, const struct sieve_message *m, const struct sieve_result *result);
+/* session_filter_send.c */
+/* redirects into r->filed; `added`: header lines for the copies. Returns how many there are; 0 where the message has been here before */
+size_t filter_write_sent_on(struct filter_run *r, const struct filter_account *a, const struct sieve_message *m, const struct sieve_result *result,
+	struct span added);
+/* the answer of a vacation action, where this message may be answered */
+void filter_write_answer(struct filter_run *r, const struct filter_account *a, const struct sieve_message *m, const struct sieve_result *result);
 void filter_log(const struct filter_run *r, const struct filter_account *a, const char *action, unsigned line, const char *why);
+/* the same where the reason is nothing to worry about */
+void filter_log_usual(const struct filter_run *r, const struct filter_account *a, const char *action, unsigned line, const char *why);
 
 #endif

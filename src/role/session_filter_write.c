@@ -8,9 +8,9 @@
 
 enum { FILTER_ADDED_BYTES = 1024, FILTER_FLAGS_BYTES = 512, FILTER_WORD_BYTES = 42 };
 
-void filter_log(const struct filter_run *r, const struct filter_account *a, const char *action, unsigned line, const char *why)
+static void filter_log_at(enum log_level level, const struct filter_run *r, const struct filter_account *a, const char *action, unsigned line, const char *why)
 {
-	if (!log_begin(why ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "filter"))
+	if (!log_begin(level, "filter"))
 		return;
 	log_str("session", r->session->ref);
 	if (a->address && a->address[0])
@@ -22,6 +22,16 @@ void filter_log(const struct filter_run *r, const struct filter_account *a, cons
 		log_num("line", line);
 	log_str("why", why);
 	log_end();
+}
+
+void filter_log(const struct filter_run *r, const struct filter_account *a, const char *action, unsigned line, const char *why)
+{
+	filter_log_at(why ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, r, a, action, line, why);
+}
+
+void filter_log_usual(const struct filter_run *r, const struct filter_account *a, const char *action, unsigned line, const char *why)
+{
+	filter_log_at(LOG_LEVEL_INFO, r, a, action, line, why);
 }
 
 /* RFC 2047 for what is not ASCII; the engine has made one line of it */
@@ -104,22 +114,38 @@ static void filter_write_copy(struct filter_run *r, const struct filter_account 
 	buf_clear(&flags);
 }
 
-static void filter_write_copies(struct filter_run *r, const struct filter_account *a, const struct sieve_result *result)
+static bool filter_has(const struct sieve_result *result, enum sieve_act act)
+{
+	for (size_t i = 0; i < result->action_count; i++)
+		if (result->actions[i].act == act)
+			return true;
+	return false;
+}
+
+static void filter_write_copies(struct filter_run *r, const struct filter_account *a, const struct sieve_message *m, const struct sieve_result *result)
 {
 	static const struct sieve_action inbox = {.act = SIEVE_KEEP};
-	size_t left = r->count - r->at, copies = 0;
+	size_t left = r->count - r->at, copies = 0, redirects = 0;
+	bool full;
 	struct buf added;
 
 	for (size_t i = 0; i < result->action_count; i++)
 		copies += filter_is_copy(&result->actions[i]);
+	for (size_t i = 0; i < result->action_count; i++)
+		redirects += result->actions[i].act == SIEVE_REDIRECT;
+	full = r->filed_count + copies + redirects + 1 + left > FILTER_FILED;
 	buf_init(&added, FILTER_ADDED_BYTES);
 	filter_write_added(r, a, result, &added);
-	if (copies == 0) {
-		rec_filed_add(&r->filed, &(struct rec_filed){.account = a->account, .how = STORE_FILED_NOWHERE});
-		r->filed_count++;
-	} else if (r->filed_count + copies + left > FILTER_FILED) {
+	if (!full && redirects)
+		redirects = filter_write_sent_on(r, a, m, result, buf_span(&added));
+	if (full) {
 		filter_log(r, a, "keep", 0, "the filters make too many copies of one message; the mail was kept");
 		filter_write_copy(r, a, &inbox, buf_span(&added));
+	} else if (copies == 0 && redirects == 0 && filter_has(result, SIEVE_REDIRECT)) {
+		filter_write_copy(r, a, &inbox, buf_span(&added)); /* it has come back: somebody has to have it */
+	} else if (copies == 0 && redirects == 0) {
+		rec_filed_add(&r->filed, &(struct rec_filed){.account = a->account, .how = STORE_FILED_NOWHERE});
+		r->filed_count++;
 	} else {
 		for (size_t i = 0; i < result->action_count; i++)
 			if (filter_is_copy(&result->actions[i]))
@@ -147,10 +173,10 @@ static char *filter_reason(struct span text)
 	return mem_str_span(line);
 }
 
-void filter_write_result(struct filter_run *r, struct filter_account *a, const struct sieve_result *result)
+void filter_write_result(struct filter_run *r, struct filter_account *a, const struct sieve_message *m, const struct sieve_result *result)
 {
 	if (!r->filed.max_bytes)
-		buf_init(&r->filed, (size_t)FILTER_FILED * (FILTER_ADDED_BYTES + FILTER_FLAGS_BYTES + LIMIT_FOLDER_BYTES + 64));
+		buf_init(&r->filed, (size_t)FILTER_FILED * (FILTER_ADDED_BYTES + FILTER_FLAGS_BYTES + LIMIT_FOLDER_BYTES + 400));
 	for (size_t i = 0; i < result->action_count; i++) {
 		const struct sieve_action *act = &result->actions[i];
 
@@ -161,5 +187,7 @@ void filter_write_result(struct filter_run *r, struct filter_account *a, const s
 	}
 	if (result->end != SIEVE_DONE)
 		filter_log(r, a, "keep", result->fault.line, result->fault.why.words);
-	filter_write_copies(r, a, result);
+	filter_write_copies(r, a, m, result);
+	if (!a->reason && filter_has(result, SIEVE_VACATION))
+		filter_write_answer(r, a, m, result);
 }

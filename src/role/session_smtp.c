@@ -8,7 +8,9 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "role/session_history.h"
+#include "role/session_names.h"
 #include "role/session_smtp.h"
+#include "role/session_why.h"
 #include "role/trace.h"
 #include "role/worker_abuse.h"
 
@@ -57,7 +59,8 @@ static void smtp_on_rcpt(struct session *s, uint32_t engine_ask, enum msg_type t
 	if (v.cause == CAUSE_NONE)
 		v.cause = session_filter_rcpt(s, msg->rcpt_result.tag, msg->rcpt_result.needs);
 	smtp_share_rcpts(s);
-	smtp_in_answer(s->smtp->in, engine_ask, &v);
+	if (!session_names_rcpt(s, engine_ask, &v))
+		smtp_in_answer(s->smtp->in, engine_ask, &v);
 }
 
 static void smtp_ask_rcpt(struct session *s, const struct smtp_ask *ask)
@@ -78,6 +81,7 @@ static void smtp_ask_rcpt(struct session *s, const struct smtp_ask *ask)
 	m.address = buf_span(&to);
 	m.sender = buf_span(&from);
 	m.ask = worker_ask(s, ROLE_STORE, ask->id, smtp_on_rcpt);
+	session_names_begin(s, ask->id, &ask->rcpt->to);
 	smtp_share_rcpts(s);
 	chan_send(s->worker->store, MSG_RCPT_CHECK, &m);
 	buf_clear(&to);
@@ -238,7 +242,7 @@ static bool smtp_send_accept(struct session *s, const struct smtp_ask *ask)
 		.submission = smtp_is_submission(s), .smtputf8 = mail->smtputf8, .body_8bit = mail->body_8bit,
 		.body_binary = mail->body_binary, .requiretls = mail->requiretls, .ret = mail->dsn.ret_hdrs ? 1 : mail->dsn.ret_full ? 2 : 0,
 		.received_ms = (uint64_t)clock_wall_ms(), .envid = mail->dsn.envid, .peer = s->peer, .helo = smtp_in_helo(t->in)};
-	struct buf sender, rcpts, trace, from, room, filed;
+	struct buf sender, rcpts, trace, from, room, filed, answers;
 	uint8_t digest[32];
 	bool fits;
 
@@ -248,6 +252,7 @@ static bool smtp_send_accept(struct session *s, const struct smtp_ask *ask)
 	buf_init(&from, LIMIT_HEADER_BYTES);
 	buf_init(&room, LIMIT_HEADER_BYTES);
 	buf_init(&filed, SMTP_FILED_BYTES);
+	buf_init(&answers, SMTP_FILED_BYTES);
 	session_sender_write(s, ask, &sender);
 	smtp_add_rcpts(s, ask, &rcpts);
 	smtp_write_trace(s, ask, ask->header, &trace);
@@ -260,6 +265,8 @@ static bool smtp_send_accept(struct session *s, const struct smtp_ask *ask)
 	m.from.raw = buf_span(&from);
 	m.filed.count = (uint32_t)session_filter_write(s, &filed);
 	m.filed.raw = buf_span(&filed);
+	m.answers.count = (uint32_t)session_filter_write_answers(s, &answers);
+	m.answers.raw = buf_span(&answers);
 	fits = session_sender_head(s, ask, m.head, &room, &m.head);
 	m.digest = span_of(digest, sizeof(digest));
 	if (fits) {
@@ -272,6 +279,7 @@ static bool smtp_send_accept(struct session *s, const struct smtp_ask *ask)
 	buf_clear(&from);
 	buf_clear(&room);
 	buf_clear(&filed);
+	buf_clear(&answers);
 	return fits;
 }
 
@@ -363,6 +371,10 @@ static void smtp_pump(struct session *s)
 		case SMTP_WANT_RCPT:
 			smtp_ask_rcpt(s, &ask);
 			break;
+		case SMTP_WANT_WHY:
+			smtp_log_refusals(s); /* what was refused just before is part of the answer */
+			session_why_ask(s, &ask);
+			break;
 		case SMTP_WANT_AUTH:
 			session_auth_start(s, ask.mechanism, ask.has_initial, ask.bytes);
 			break;
@@ -410,6 +422,7 @@ static void smtp_end(struct session *s)
 {
 	smtp_drop_body(s);
 	session_filter_restart(s);
+	session_names_end(s);
 	smtp_in_free(s->smtp->in);
 	free(s->smtp);
 }

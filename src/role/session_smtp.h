@@ -17,6 +17,7 @@ struct smtp_session {
 	struct session_sender sender;
 	struct session_rules rules;
 	struct session_filter filter;
+	struct names_check *checks; /* recipients whose domains may have to be looked up; NULL: none */
 };
 
 #endif

@@ -64,6 +64,12 @@ static enum rc worker_sign(void *arg, unsigned key, enum key_scheme scheme, stru
 
 static void worker_on_accept_again(void *arg, mono_ms now);
 
+static void worker_on_names_lost(void *arg, const struct chan *c)
+{
+	log_msg(LOG_LEVEL_WARN, "role-lost", "dns");
+	role_lost(arg, c);
+}
+
 enum rc worker_open(struct role *r, struct err *err)
 {
 	struct worker *w = mem_zalloc(sizeof(*w));
@@ -77,6 +83,10 @@ enum rc worker_open(struct role *r, struct err *err)
 	session_history_open(w);
 	attach_prepare();
 	w->abuse = worker_abuse_new(w);
+	if (conf_dns_wanted(r->conf)) {
+		w->names = names_new(w->loop, r->id);
+		names_on_lost(w->names, worker_on_names_lost, r);
+	}
 	loop_timer_init(w->loop, &w->accept_again, worker_on_accept_again, w);
 	w->listeners = mem_array(r->conf->listener_count, sizeof(*w->listeners));
 	for (size_t i = 0; i < r->conf->listener_count; i++) {
@@ -146,6 +156,10 @@ void worker_peer(struct role *r, enum role_id peer, uint32_t number, int fd)
 	struct worker *w = r->own;
 	struct chan **place = peer == ROLE_STORE ? &w->store : peer == ROLE_AUTH ? &w->auth : peer == ROLE_KEYS ? &w->keys : NULL;
 
+	if (peer == ROLE_DNS && w->names) {
+		names_peer(w->names, number, fd);
+		return;
+	}
 	if (!place) {
 		(void)close(fd);
 		return;

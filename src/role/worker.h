@@ -10,6 +10,7 @@
 #include "policy/policy.h"
 #include "proto/pop3/pop3_in.h"
 #include "proto/smtp/smtp_in.h"
+#include "role/names.h"
 #include "role/role.h"
 #include "role/session_filter.h"
 #include "role/tls_server.h"
@@ -109,6 +110,7 @@ struct worker {
 	struct loop *loop;
 	const struct conf *conf;
 	struct chan *store, *auth, *keys;
+	struct names *names;               /* NULL: nothing is looked up */
 	struct tls_server *tls;
 	struct worker_listener *listeners; /* as conf->listeners; those of other roles stay closed */
 	struct map questions;              /* ask -> struct question */

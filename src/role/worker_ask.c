@@ -109,6 +109,9 @@ static bool worker_answer_ask(enum msg_type type, const union msg_any *msg, uint
 	case MSG_RCPT_RESULT:
 		*ask_out = msg->rcpt_result.ask;
 		return true;
+	case MSG_WHY_IS:
+		*ask_out = msg->why_is.ask;
+		return true;
 	case MSG_HEADER_RULES:
 		*ask_out = msg->header_rules.ask;
 		return true;

@@ -96,7 +96,7 @@ static void would_pump(struct would *w)
 			w->ended = true;
 			break;
 		case SMTP_WANT_AUTH_CANCEL: case SMTP_WANT_BODY: case SMTP_WANT_ACCEPT: case SMTP_WANT_DISCARD: case SMTP_WANT_RESET: case SMTP_WANT_TLS:
-		case SMTP_WANT_NOTHING:
+		case SMTP_WANT_WHY: case SMTP_WANT_NOTHING:
 			break;
 		}
 	}

@@ -22,7 +22,7 @@ static const uint8_t history_shares[HISTORY_CLASS_COUNT] = {[HISTORY_MAIL] = 60,
 
 enum history_statement {
 	HISTORY_SQL_LAST, HISTORY_SQL_PUT, HISTORY_SQL_TALLY, HISTORY_SQL_TALLY_SET, HISTORY_SQL_OLD, HISTORY_SQL_OLDEST, HISTORY_SQL_REMOVE, HISTORY_SQL_BACK,
-	HISTORY_SQL_FIRST, HISTORY_SQL_COUNT
+	HISTORY_SQL_FIRST, HISTORY_SQL_RECENT, HISTORY_SQL_COUNT
 };
 
 static const char *const history_texts[HISTORY_SQL_COUNT] = {
@@ -37,6 +37,7 @@ static const char *const history_texts[HISTORY_SQL_COUNT] = {
 	/* by id, not by the index on last_ms, which would have to be sorted */
 	[HISTORY_SQL_BACK] = "SELECT id, format, events FROM block WHERE id <= ?1 AND last_ms + 0 >= ?2 AND first_ms < ?3 ORDER BY id DESC",
 	[HISTORY_SQL_FIRST] = "SELECT MIN(last_ms), MAX(last_ms) FROM block",
+	[HISTORY_SQL_RECENT] = "SELECT id, format, last_ms, events FROM block WHERE class = ?1 ORDER BY id DESC",
 };
 
 static const struct sql_migration history_migrations[] = {
@@ -146,6 +147,14 @@ static enum history_class history_class_of(const struct history_event *e)
 	case HISTORY_WINDOW_OPENED:
 	case HISTORY_WINDOW_CLOSED:
 	case HISTORY_LOST:
+	case HISTORY_DELIVERED:
+	case HISTORY_DEFERRED:
+	case HISTORY_FAILED:
+	case HISTORY_EXPIRED:
+	case HISTORY_HELD:
+	case HISTORY_RELEASED:
+	case HISTORY_RETRIED:
+	case HISTORY_REMOVED:
 		return HISTORY_MAIL;
 	case HISTORY_SIGNIN_FAILED:
 		return HISTORY_SIGNINS;
@@ -456,6 +465,35 @@ enum rc history_query(struct history *h, const struct history_filter *f, uint64_
 	}
 	sql_end(&row);
 	*damaged_out = bad;
+	return rc == RC_NONE ? RC_OK : rc;
+}
+
+enum rc history_query_recent(struct history *h, enum history_class c, const struct history_filter *f, const struct history_bounds *most,
+	enum rc (*each)(void *arg, const struct history_event *e, uint64_t at), void *arg, struct err *err)
+{
+	struct history_asking q = {.filter = f, .each = each, .arg = arg};
+	uint64_t bytes_left = most->bytes;
+	struct sql_row row;
+	enum rc rc = sql_first(&h->sql, &row, HISTORY_SQL_RECENT, SQL_ARGS(SQL_N(c)), err);
+
+	for (uint32_t blocks = 0; rc == RC_OK && blocks < most->blocks; blocks++) {
+		int64_t id = sql_number(&row, 0, 1, HISTORY_MOST);
+		bool readable = sql_number(&row, 1, 1, HISTORY_FORMAT) == HISTORY_FORMAT, damaged = false;
+		struct span bytes;
+
+		if (sql_number(&row, 2, 0, HISTORY_TIME_MOST) < f->since_ms && !row.bad)
+			break;
+		bytes = sql_bytes(&row, 3, HISTORY_BLOCK_BYTES);
+		if (bytes.len > bytes_left)
+			break;
+		bytes_left -= bytes.len;
+		if (readable && !row.bad)
+			rc = history_query_block(&q, id, bytes, &damaged);
+		row.bad = false;
+		if (rc == RC_OK)
+			rc = sql_next(&row, err);
+	}
+	sql_end(&row);
 	return rc == RC_NONE ? RC_OK : rc;
 }
 

@@ -37,6 +37,15 @@ enum history_kind {
 	HISTORY_WINDOW_CLOSED,
 	HISTORY_MORE,          /* `more` events of this address that were not kept one by one; cause: of most of them */
 	HISTORY_LOST,          /* `more` events that found no room */
+	/* of mail that leaves; an attempt has the remote's host in helo, its address in peer, its words in detail */
+	HISTORY_DELIVERED,     /* elsewhere; without a host: here, as its domain is hosted by now */
+	HISTORY_DEFERRED,      /* an attempt that failed for now; next_ms: when the next one is */
+	HISTORY_FAILED,        /* given up */
+	HISTORY_EXPIRED,       /* given up by age */
+	HISTORY_HELD,          /* by an administrator, like the following */
+	HISTORY_RELEASED,
+	HISTORY_RETRIED,
+	HISTORY_REMOVED,
 	HISTORY_KIND_COUNT
 };
 enum history_class { HISTORY_MAIL, HISTORY_SIGNINS, HISTORY_STRANGERS, HISTORY_CLASS_COUNT };
@@ -49,6 +58,7 @@ struct history_event {
 	uint64_t message; /* its queue id is this in base 32 */
 	uint64_t mailbox; /* account id that the recipient's address led to, where it led to one account directly */
 	uint64_t code, bytes, ms, more;
+	uint64_t next_ms; /* wall clock */
 	struct span service;   /* mx, submission, pop3 */
 	struct span listener, peer, tls; /* tls: a version, "yes" or "no" */
 	struct span account;   /* who is signed in, or whose sign-in failed: an account that there is */
@@ -92,12 +102,17 @@ struct history_filter {
 	const struct map *sessions; /* any of these; NULL: any */
 	uint32_t kinds;             /* bits 1 << kind; 0: all */
 };
+/* how far back a question may go that must not take long: so many blocks, and bytes of them */
+struct history_bounds { uint32_t blocks; uint64_t bytes; };
 bool history_matches(const struct history_filter *f, const struct history_event *e);
 /* Calls `each` for every event that matches and lies before `before` (0: from the newest), newest first (those of one write stand by class),
  * until it says anything but RC_OK, which is returned then (RC_EXISTS: enough). `at` continues behind an event: give it as `before`. Spans
  * live until `each` returns. Blocks that cannot be read are left out and counted in *damaged_out. */
 enum rc history_query(struct history *h, const struct history_filter *f, uint64_t before,
 	enum rc (*each)(void *arg, const struct history_event *e, uint64_t at), void *arg, size_t *damaged_out, struct err *err) RC_WARN;
+/* The same for the blocks of one class alone, from the newest back to f->since_ms or until `most` is used up; damaged blocks are left out. */
+enum rc history_query_recent(struct history *h, enum history_class c, const struct history_filter *f, const struct history_bounds *most,
+	enum rc (*each)(void *arg, const struct history_event *e, uint64_t at), void *arg, struct err *err) RC_WARN;
 struct history_extent { int64_t first_ms, last_ms; uint64_t bytes, blocks; }; /* all 0: empty */
 enum rc history_extent(struct history *h, struct history_extent *out, struct err *err) RC_WARN;
 

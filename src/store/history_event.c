@@ -16,7 +16,7 @@ static const struct history_field_row history_fields[] = {
 	FIELD(1, session), FIELD(32, service), FIELD(33, listener), FIELD(34, peer), FIELD(35, tls), FIELD(36, account), FIELD(37, login),
 	FIELD(38, mechanism), FIELD(39, helo), FIELD(40, command), FIELD(41, sender), FIELD(42, rcpt), FIELD(2, mailbox), FIELD(3, code),
 	FIELD(43, cause), FIELD(44, shown), FIELD(45, rule), FIELD(46, detail), FIELD(47, limit), FIELD(48, retry), FIELD(4, message),
-	FIELD(5, bytes), FIELD(6, ms), FIELD(7, more),
+	FIELD(5, bytes), FIELD(6, ms), FIELD(7, more), FIELD(8, next_ms),
 };
 enum { HISTORY_FIELDS = sizeof(history_fields) / sizeof(history_fields[0]), HISTORY_FIRST_TEXT = 32 };
 
@@ -38,7 +38,7 @@ static struct span history_text(const struct history_event *e, const struct hist
 const char *history_kind_name(enum history_kind k)
 {
 	static const char *const names[HISTORY_KIND_COUNT] = {"", "session-end", "signin-ok", "signin-failed", "refused", "accepted", "queued", "window-opened",
-		"window-closed", "more", "lost"};
+		"window-closed", "more", "lost", "delivered", "deferred", "failed", "expired", "held", "released", "retried", "removed"};
 
 	return (unsigned)k < HISTORY_KIND_COUNT ? names[k] : "";
 }

@@ -54,18 +54,24 @@ enum rc store_alias_remove(struct store *s, struct span address, struct span tar
 enum rc store_alias_each(struct store *s, struct span domain_or_empty, enum rc (*each)(void *arg, const struct store_alias *), void *arg, struct err *err) RC_WARN;
 
 /* ---- taking mail in */
-/* A recipient tag is what the resolver found: which mailbox, alias or that it is foreign. Opaque to workers. */
-enum { STORE_TAG_FOREIGN = 1, STORE_TAG_ALIAS = 2, STORE_TAG_ACCOUNT = 3 }; /* low 3 bits; the row id above them */
+/* A recipient tag is what the resolver found: which mailbox, alias or that it is foreign. Opaque to workers, but for the last. */
+enum { STORE_TAG_FOREIGN = 1, STORE_TAG_ALIAS = 2, STORE_TAG_ACCOUNT = 3, STORE_TAG_SRS = 4 /* back to a sender whose mail was forwarded: for the null sender alone */,
+	STORE_TAG_BITS = 3, STORE_TAG_MASK = 7 }; /* low 3 bits; the row id above them */
 struct store_resolved { enum cause_id cause; uint64_t tag; struct span detail; struct span limit; };
 /* Is this recipient taken? Order: exact account, exact alias, account without +detail, alias without +detail, catch-all; "postmaster" without or with a hosted domain always
  * leads somewhere (RFC 5321 4.5.1: an account or alias of that name, else the oldest account of the domain). Refusals: rcpt-syntax, rcpt-unknown, rcpt-disabled, rcpt-alias-loop, rcpt-mailbox-full (with message_bytes),
- * A foreign domain has the tag FOREIGN: whether it may be reached is the policy's to say. detail/limit live in mem. */
+ * srs-invalid (an address that we made for forwarded mail, but changed or old). A foreign domain has the tag FOREIGN: whether it may be reached is the policy's to say. detail/limit live in mem. */
 enum rc store_resolve(struct store *s, struct span address, uint64_t message_bytes, struct arena *mem, struct store_resolved *out, struct err *err) RC_WARN;
 
 /* what the filter of an account made of its copy */
-enum store_filed_how { STORE_FILED_INBOX, STORE_FILED_FOLDER, STORE_FILED_NOWHERE };
-struct store_filed { int64_t account; enum store_filed_how how; struct span folder, flags, added; };
+enum store_filed_how { STORE_FILED_INBOX, STORE_FILED_FOLDER, STORE_FILED_NOWHERE, STORE_FILED_SENT_ON /* `to`: in a message of its own, which the caller makes; here like NOWHERE */ };
+struct store_filed { int64_t account; enum store_filed_how how; struct span folder, flags, added, to; };
+/* The same body in several messages of one transaction: a lent spool file is used up by the first that anybody holds, the others copy or link it. Start with
+ * {0}; where `message` is 0 in the end nobody held it, and the spool file is still lent. */
+struct store_shared { int64_t message; };
 
+/* whose message it is; numbers are in the database */
+enum store_origin { STORE_ORIGIN_STRANGER, STORE_ORIGIN_ACCOUNT /* signed in, or by its relay window */, STORE_ORIGIN_NETWORK, STORE_ORIGIN_SERVER /* bounces and notices of our own */ };
 struct store_rcpt { struct span address; uint64_t tag; unsigned notify; struct span orcpt; };
 struct store_message {
 	struct span sender, envid, peer, helo, message_id;
@@ -80,6 +86,9 @@ struct store_message {
 	size_t filed_count;
 	int64_t received_ms;
 	int64_t account;          /* signed-in account, 0: none */
+	enum store_origin origin;
+	struct span via;          /* hosted domain in whose name it is sent on, where the recipients are not who the sender wrote to; empty: they are */
+	struct store_shared *shared; /* NULL: it is the only one with this body */
 	unsigned ret;             /* 1 HDRS, 2 FULL, 0 not said */
 	bool smtputf8, body_8bit, body_binary, requiretls;
 };

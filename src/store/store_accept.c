@@ -4,9 +4,8 @@
 
 #include "base/mem.h"
 #include "store/store_filter.h"
-
-enum { STORE_TAG_BITS = 3, STORE_TAG_MASK = 7 };
-enum { STORE_FLAG_SMTPUTF8 = 1, STORE_FLAG_8BIT = 2, STORE_FLAG_BINARY = 4, STORE_FLAG_REQUIRETLS = 8 };
+#include "store/store_queue_internal.h"
+#include "store/store_srs.h"
 
 /* where one message goes: worked out whole before anything is written */
 struct store_plan_local {
@@ -16,7 +15,8 @@ struct store_plan_local {
 	uint8_t repeat[STORE_REPEAT_KEY_BYTES];
 };
 struct store_plan_foreign {
-	struct span key, text;
+	struct span key, text, domain;
+	struct span via; /* domain of the alias that forwards to it; empty: none does */
 	uint32_t rcpt;
 	uint8_t repeat[STORE_REPEAT_KEY_BYTES];
 };
@@ -31,6 +31,7 @@ struct store_plan {
 	size_t holders; /* copies in mailboxes and rows of the queue; 0: every filter threw it away */
 	int64_t first; /* the message that this one repeats, where it does; 0 */
 	bool disabled, over;
+	struct span via; /* of the alias that is being walked */
 	struct arena mem;
 };
 
@@ -68,6 +69,8 @@ static enum rc store_plan_foreign(struct store_plan *p, const struct store_name 
 	}
 	f.key = arena_copy(&p->mem, name->key);
 	f.text = arena_copy(&p->mem, name->text);
+	f.domain = arena_copy(&p->mem, name->domain);
+	f.via = p->via;
 	if (!f.key.ptr || !f.text.ptr)
 		return err_set(err, RC_LIMIT, "the recipients of one message are too long together");
 	p->foreign[p->foreign_count++] = f;
@@ -106,6 +109,40 @@ static enum rc store_plan_by_tag(struct store_plan *p, uint64_t tag, struct stor
 	}
 }
 
+/* a bounce goes back to whose mail we had forwarded; anything else is not for that address */
+static enum rc store_plan_srs(struct store_plan *p, const struct store_name *name, struct err *err)
+{
+	enum srs_back how = SRS_BACK_NOT;
+	struct store_name back;
+	struct arena scratch;
+	struct buf text;
+	enum rc rc = RC_OK;
+
+	arena_init(&scratch, 16 * STORE_ADDRESS_BYTES);
+	buf_init(&text, STORE_ADDRESS_BYTES);
+	if (p->m->sender.len == 0)
+		rc = store_srs_reverse(p->s, span_head(name->text, name->text.len - name->domain.len - 1), p->m->received_ms, &text, &how, err);
+	if (rc == RC_OK && how == SRS_BACK_OK && store_name_parse(buf_span(&text), &scratch, &back, NULL) == RC_OK && back.domain.len)
+		rc = store_plan_foreign(p, &back, err);
+	buf_clear(&text);
+	arena_clear(&scratch);
+	return rc;
+}
+
+/* where the alias stands that sends mail on */
+static struct span store_plan_via(struct store_plan *p, struct span address)
+{
+	struct store_name name;
+	struct arena scratch;
+	struct span via = SPAN_NONE;
+
+	arena_init(&scratch, 16 * STORE_ADDRESS_BYTES);
+	if (store_name_parse(address, &scratch, &name, NULL) == RC_OK && name.domain.len)
+		via = arena_copy(&p->mem, name.domain);
+	arena_clear(&scratch);
+	return via;
+}
+
 static enum rc store_plan_rcpt(struct store_plan *p, const struct store_rcpt *r, struct err *err)
 {
 	struct store_name name = {0};
@@ -125,8 +162,12 @@ static enum rc store_plan_rcpt(struct store_plan *p, const struct store_rcpt *r,
 	}
 	if (rc == RC_OK && what.kind == STORE_FOUND_ALIAS) {
 		p->walk.targets = 0;
+		p->via = store_plan_via(p, r->address);
 		rc = store_walk_alias(&p->walk, what.id, err);
+		p->via = p->m->via;
 		p->over |= p->walk.over;
+	} else if (rc == RC_OK && what.kind == STORE_FOUND_SRS) {
+		rc = store_plan_srs(p, &name, err);
 	} else if (rc == RC_OK) {
 		rc = store_plan_found(p, &what, &name, err);
 	}
@@ -355,11 +396,27 @@ static const struct store_filed *store_filed_next(const struct store_message *m,
 			continue;
 		known = true;
 		*at = i + 1;
-		if (m->filed[i].how != STORE_FILED_NOWHERE)
+		if (m->filed[i].how < STORE_FILED_NOWHERE)
 			return &m->filed[i];
 	}
 	*at = m->filed_count + 1;
 	return known ? NULL : &inbox;
+}
+
+/* Of a copy that only goes on, the places that it goes to know whether they have had it; were the account's known too, two who send to each other would each
+ * be taken for one who has it. */
+static bool store_filed_only_on(const struct store_message *m, int64_t account)
+{
+	bool on = false;
+
+	for (size_t i = 0; i < m->filed_count; i++) {
+		if (m->filed[i].account != account)
+			continue;
+		if (m->filed[i].how != STORE_FILED_SENT_ON)
+			return false;
+		on = true;
+	}
+	return on;
 }
 
 static size_t store_plan_holders(const struct store_plan *p)
@@ -404,16 +461,11 @@ static enum rc store_write_item(struct store *s, const struct store_message *m, 
 	return rc;
 }
 
-static enum rc store_write_queued(struct store *s, const struct store_message *m, int64_t message, const struct store_plan_foreign *f, struct err *err)
+static enum rc store_write_queued(struct store *s, struct store_enqueue *e, const struct store_plan_foreign *f, struct err *err)
 {
-	const struct store_rcpt *r = &m->rcpts[f->rcpt];
-	int64_t id = 0;
-	enum rc rc = store_number(s, STORE_COUNT_QUEUE, 1, &id, err);
+	const struct store_rcpt *r = &e->m->rcpts[f->rcpt];
 
-	if (rc != RC_OK)
-		return rc;
-	return sql_run(&s->sql, STORE_SQL_QUEUE_ADD, SQL_ARGS(SQL_N(id), SQL_N(message), SQL_T(f->text), SQL_N(r->notify), SQL_T(r->orcpt),
-		SQL_N(m->received_ms)), err);
+	return store_enqueue(s, e, &(struct store_enqueued){.address = f->text, .domain = f->domain, .via = f->via, .notify = r->notify, .orcpt = r->orcpt}, err);
 }
 
 static int64_t store_message_flags(const struct store_message *m)
@@ -435,7 +487,7 @@ static enum rc store_write_message(struct store *s, const struct store_message *
 	int64_t size = (int64_t)(t->head.len + t->body_bytes);
 	enum rc rc = sql_run(&s->sql, STORE_SQL_MESSAGE_ADD, SQL_ARGS(SQL_N(id), SQL_T(m->sender), SQL_T(m->envid), SQL_B(m->message_id), SQL_T(m->client),
 		SQL_T(m->peer), SQL_T(store_envelope_text_ok(m->helo, STORE_ADDRESS_BYTES) ? m->helo : SPAN_NONE), SQL_N(m->received_ms), SQL_N(size), SQL_N(store_message_flags(m)), SQL_N(m->ret), SQL_N(m->account),
-		SQL_N(holders)), err);
+		SQL_N(holders), SQL_N(m->origin)), err);
 
 	if (rc == RC_OK)
 		rc = sql_run(&s->sql, STORE_SQL_CONTENT_ADD, SQL_ARGS(SQL_N(id), SQL_N(t->head.len), SQL_N(t->body_bytes), SQL_N(t->in_file),
@@ -453,6 +505,7 @@ static enum rc store_write_repeat(struct store *s, const struct store_message *m
 static enum rc store_write_all(struct store_plan *p, int64_t id, const struct store_text *t, struct err *err)
 {
 	const struct store_message *m = p->m;
+	struct store_enqueue e = {.m = m, .message = id, .mem = &p->mem};
 	const struct store_filed *filed;
 	enum rc rc = p->holders ? store_write_message(p->s, m, id, t, p->holders, err) : RC_OK;
 	size_t at;
@@ -460,11 +513,11 @@ static enum rc store_write_all(struct store_plan *p, int64_t id, const struct st
 	for (size_t i = 0; i < p->local_count && rc == RC_OK; i++) {
 		for (at = 0; rc == RC_OK && (filed = store_filed_next(m, p->locals[i].account, &at)) != NULL;)
 			rc = store_write_item(p->s, m, id, &p->locals[i], filed, t->head.len + t->body_bytes, err);
-		if (rc == RC_OK)
+		if (rc == RC_OK && !store_filed_only_on(m, p->locals[i].account))
 			rc = store_write_repeat(p->s, m, id, p->locals[i].repeat, err);
 	}
 	for (size_t i = 0; i < p->foreign_count && rc == RC_OK; i++) {
-		rc = store_write_queued(p->s, m, id, &p->foreign[i], err);
+		rc = store_write_queued(p->s, &e, &p->foreign[i], err);
 		if (rc == RC_OK)
 			rc = store_write_repeat(p->s, m, id, p->foreign[i].repeat, err);
 	}
@@ -498,6 +551,27 @@ static enum rc store_text_spool(struct store *s, const struct store_message *m, 
 	return RC_OK;
 }
 
+/* another message of this transaction has the body */
+static enum rc store_text_shared(struct store *s, const struct store_message *m, int64_t id, struct store_text *t, struct err *err)
+{
+	struct sql_row row;
+	enum rc rc;
+
+	t->body_bytes = m->spool_bytes;
+	t->in_file = m->spool_bytes > LIMIT_BODY_ROW_BYTES;
+	if (t->in_file)
+		return store_body_link(s, m->shared->message, id, err);
+	rc = sql_first(&s->sql, &row, STORE_SQL_CONTENT_READ, SQL_ARGS(SQL_N(m->shared->message)), err);
+	if (rc != RC_OK)
+		return rc == RC_NONE ? err_set(err, RC_BAD, "the message that has the body is not there") : rc;
+	buf_init(&t->body_mem, LIMIT_BODY_ROW_BYTES);
+	buf_add(&t->body_mem, sql_bytes(&row, 1, LIMIT_BODY_ROW_BYTES));
+	rc = sql_checked(&row, err);
+	sql_end(&row);
+	t->body = buf_span(&t->body_mem);
+	return rc;
+}
+
 static enum rc store_text_make(struct store *s, const struct store_message *m, int64_t id, struct store_text *t, struct err *err)
 {
 	if (m->trace.len) {
@@ -511,22 +585,24 @@ static enum rc store_text_make(struct store *s, const struct store_message *m, i
 	}
 	t->body = m->body;
 	t->body_bytes = m->body.len;
-	return m->spool ? store_text_spool(s, m, id, t, err) : RC_OK;
+	if (!m->spool)
+		return RC_OK;
+	return m->shared && m->shared->message ? store_text_shared(s, m, id, t, err) : store_text_spool(s, m, id, t, err);
 }
 
 /* ---- the call */
 
 static bool store_message_ok(const struct store_message *m)
 {
-	bool ok = store_envelope_text_ok(m->sender, STORE_ADDRESS_BYTES) && store_envelope_text_ok(m->envid, 4 * LIMIT_ENVID_BYTES) &&
+	bool ok = store_envelope_text_ok(m->sender, STORE_ADDRESS_BYTES) && store_envelope_text_ok(m->envid, 4 * LIMIT_ENVID_BYTES) && m->via.len <= LIMIT_DOMAIN_BYTES &&
 		store_envelope_text_ok(m->peer, STORE_ADDRESS_BYTES) &&
 		store_envelope_text_ok(m->client, STORE_ADDRESS_BYTES);
 
-	ok = ok && m->rcpt_count > 0 && m->received_ms >= 0 && m->received_ms < STORE_MAX_MS && m->account >= 0 && m->ret <= 2;
+	ok = ok && m->origin <= STORE_ORIGIN_SERVER && m->rcpt_count > 0 && m->received_ms >= 0 && m->received_ms < STORE_MAX_MS && m->account >= 0 && m->ret <= 2;
 	ok = ok && m->message_id.len <= LIMIT_HEADER_FIELD_BYTES && m->trace.len <= LIMIT_TRACE_BYTES && m->head.len <= LIMIT_HEADER_BYTES;
 	ok = ok && (m->digest.len == 0 || m->digest.len == 32) && m->body.len <= LIMIT_BODY_ROW_BYTES && (m->spool == 0 || m->body.len == 0);
 	for (size_t i = 0; i < m->filed_count && ok; i++)
-		ok = m->filed[i].how <= STORE_FILED_NOWHERE && (m->filed[i].how != STORE_FILED_FOLDER || m->filed[i].folder.len > 0) &&
+		ok = m->filed[i].how <= STORE_FILED_SENT_ON && store_envelope_text_ok(m->filed[i].to, STORE_ADDRESS_BYTES) && (m->filed[i].how != STORE_FILED_FOLDER || m->filed[i].folder.len > 0) &&
 			store_envelope_text_ok(m->filed[i].folder, LIMIT_FOLDER_BYTES) && store_envelope_text_ok(m->filed[i].flags, STORE_FLAGS_BYTES) &&
 			store_added_ok(m->filed[i].added);
 	for (uint32_t i = 0; i < m->rcpt_count && ok; i++)
@@ -537,7 +613,7 @@ static bool store_message_ok(const struct store_message *m)
 static enum rc store_accept_planned(struct store *s, const struct store_message *m, int64_t *id_out, bool *repeat_out, enum cause_id *cause_out,
 	struct err *err)
 {
-	struct store_plan p = {.s = s, .m = m};
+	struct store_plan p = {.s = s, .m = m, .via = m->via};
 	struct store_text t = {0};
 	int64_t id = 0;
 	enum rc rc;
@@ -563,6 +639,8 @@ static enum rc store_accept_planned(struct store *s, const struct store_message 
 		if (rc != RC_OK) /* half a message must not stay, and there is no telling which half */
 			store_rollback(s);
 	}
+	if (rc == RC_OK && p.holders && m->shared && !m->shared->message)
+		m->shared->message = id;
 	if (rc == RC_OK)
 		*id_out = id;
 out:
@@ -585,7 +663,7 @@ enum rc store_accept(struct store *s, const struct store_message *m, int64_t *id
 	rc = store_message_ok(m) ? store_begin(s, err) : err_set(err, RC_BAD, "the envelope holds what cannot be");
 	if (rc == RC_OK)
 		rc = store_accept_planned(s, m, &id, &repeat, &cause, err);
-	if (m->spool)
+	if (m->spool && (!m->shared || rc != RC_OK))
 		store_spool_drop(s, m->spool); /* whatever became of it: a lent file is used once */
 	if (rc == RC_FULL || rc == RC_IO)
 		store_rollback(s);
@@ -595,4 +673,32 @@ enum rc store_accept(struct store *s, const struct store_message *m, int64_t *id
 	*duplicate_out = repeat;
 	*cause_out = cause;
 	return RC_OK;
+}
+
+/* ---- rows of the queue whose domain has come here */
+
+/* The message is there already; what it had of the queue becomes what its recipient would have got. Filters are the worker's, and it is long gone: the inbox. */
+enum rc store_accept_queued(struct store *s, const struct store_message *m, int64_t message, uint64_t text_bytes, enum cause_id *cause_out, struct err *err)
+{
+	struct store_plan p = {.s = s, .m = m};
+	struct store_enqueue e = {.m = m, .message = message, .mem = &p.mem};
+	bool repeat = false;
+	enum rc rc;
+
+	arena_init(&p.mem, STORE_SCRATCH_BYTES);
+	store_walk_init(&p.walk, s, store_plan_found, &p);
+	rc = store_plan_make(&p, &repeat, cause_out, err);
+	if (*cause_out == CAUSE_RCPT_MAILBOX_FULL && p.local_count) /* taken in when nobody knew of the quota */
+		*cause_out = CAUSE_NONE;
+	if (rc == RC_OK && *cause_out == CAUSE_NONE)
+		rc = sql_run(&s->sql, STORE_SQL_MESSAGE_HOLD, SQL_ARGS(SQL_N(message), SQL_N(p.local_count + p.foreign_count)), err);
+	for (size_t i = 0; rc == RC_OK && *cause_out == CAUSE_NONE && i < p.local_count; i++)
+		rc = store_write_item(s, m, message, &p.locals[i], &(struct store_filed){.how = STORE_FILED_INBOX}, text_bytes, err);
+	for (size_t i = 0; rc == RC_OK && *cause_out == CAUSE_NONE && i < p.foreign_count; i++)
+		rc = store_write_queued(s, &e, &p.foreign[i], err);
+	free(p.locals);
+	free(p.foreign);
+	store_walk_clear(&p.walk);
+	arena_clear(&p.mem);
+	return rc;
 }

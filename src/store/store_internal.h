@@ -23,6 +23,7 @@ enum store_counter { STORE_COUNT_DOMAIN, STORE_COUNT_ACCOUNT, STORE_COUNT_ALIAS,
 enum { STORE_ADDRESS_BYTES = 1024, STORE_PAGE_ROWS = 200, STORE_SCRATCH_BYTES = 64 << 20, STORE_ADDED_BYTES = 4096, STORE_FLAGS_BYTES = 512 };
 enum { STORE_ALIAS_DEPTH = 10, STORE_ALIAS_TARGETS = 1000, STORE_PLAN_TARGETS = 100000 };
 enum { STORE_SEND_AS_MAX = 1000 /* an account */, STORE_DOMAIN_RULES_MAX = 1000 /* a domain */, STORE_RULE_BYTES = 256, STORE_RATES_BYTES = 256 };
+enum { STORE_FLAG_SMTPUTF8 = 1, STORE_FLAG_8BIT = 2, STORE_FLAG_BINARY = 4, STORE_FLAG_REQUIRETLS = 8 }; /* message.flags */
 enum { STORE_REPEAT_MS = 24 * 3600 * 1000, STORE_REPEAT_KEY_BYTES = 16 };
 #define STORE_MAX_MS (INT64_MAX / 4) /* any time, size or count in the database; sums cannot overflow */
 enum store_account_state { STORE_ACCOUNT_DISABLED, STORE_ACCOUNT_ENABLED, STORE_ACCOUNT_GONE /* being emptied by store_tidy */ };
@@ -44,6 +45,9 @@ struct store {
 	bool next_changed[STORE_COUNTERS];
 	int64_t *bodies; /* body files named in this transaction; taken back at a rollback */
 	size_t body_count, body_size;
+	bool queue_stirred;           /* a destination has become due earlier, see store_queue_stirred */
+	bool srs_known;
+	uint8_t srs_key[32];          /* SRS_KEY_BYTES */
 };
 
 /* a number nobody had before */
@@ -63,7 +67,8 @@ enum rc store_name_parse(struct span address, struct arena *mem, struct store_na
 enum rc store_domain_id(struct store *s, struct span name, int64_t *id_out, int64_t *catch_all_out, struct err *err) RC_WARN; /* RC_NONE */
 
 struct store_found {
-	enum store_found_kind { STORE_FOUND_NOBODY, STORE_FOUND_FOREIGN, STORE_FOUND_ALIAS, STORE_FOUND_ACCOUNT } kind;
+	enum store_found_kind { STORE_FOUND_NOBODY, STORE_FOUND_FOREIGN, STORE_FOUND_ALIAS, STORE_FOUND_ACCOUNT,
+		STORE_FOUND_SRS /* made here for mail that was forwarded, as far as its form says */ } kind;
 	int64_t id;
 	bool enabled;
 	int64_t quota_bytes, used_bytes;
@@ -106,6 +111,8 @@ struct store_spool *store_spool_get(struct store *s, uint64_t spool);
 enum rc store_spool_check(const struct store_spool *p, uint64_t bytes, struct err *err) RC_WARN;
 /* synced, named bodies/xx/ID, that directory synced; taken back with the transaction */
 enum rc store_spool_keep(struct store *s, struct store_spool *p, int64_t message, struct err *err) RC_WARN;
+/* the same body for another message: a second name of its file; taken back with the transaction */
+enum rc store_body_link(struct store *s, int64_t from, int64_t message, struct err *err) RC_WARN;
 enum rc store_body_read(struct store *s, int64_t message, uint64_t offset, size_t bytes, struct buf *out, struct err *err) RC_WARN;
 void store_body_remove(struct store *s, int64_t message);
 void store_bodies_settle(struct store *s, bool committed);

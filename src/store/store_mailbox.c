@@ -1,4 +1,5 @@
 #include "store/store_internal.h"
+#include "store/store_queue.h"
 
 static enum rc store_mailbox_page(struct store *s, enum store_statement page, int64_t account, int64_t after, struct store_item *items, size_t max,
 	size_t *count_out, struct err *err)
@@ -131,41 +132,68 @@ static enum rc store_mail_rows(struct store *s, const struct store_mail *mail, u
 	return rc;
 }
 
+static enum rc store_mail_text(struct store *s, const struct store_mail *mail, uint64_t offset, size_t max, struct buf *out, bool *last_out, struct err *err)
+{
+	uint64_t all = mail->top.len + mail->head_bytes + mail->body_bytes, left = offset < all ? all - offset : 0, file_left;
+	size_t room = left < max ? (size_t)left : max, before = out->len;
+	enum rc rc = RC_OK;
+
+	*last_out = room == left;
+	if (room == 0)
+		return RC_OK;
+	if (!buf_reserve(out, room))
+		return err_set(err, RC_LIMIT, "the caller's buffer is too small");
+	store_mail_slice(buf_span(&mail->top), &offset, &room, out);
+	if (room > 0 && (!mail->in_file || offset < mail->head_bytes))
+		rc = store_mail_rows(s, mail, &offset, &room, out, err);
+	else if (room > 0)
+		offset -= mail->head_bytes;
+	if (rc == RC_OK && room > 0 && mail->in_file) {
+		file_left = mail->body_bytes - offset;
+		rc = store_body_read(s, mail->message, offset, room < file_left ? room : (size_t)file_left, out, err);
+	}
+	if (rc != RC_OK)
+		out->len = before;
+	return rc;
+}
+
 enum rc store_mail_read(struct store *s, int64_t account, int64_t uid, uint64_t offset, size_t max, struct buf *out, bool *last_out, struct err *err)
 {
 	struct store_mail mail = {0};
-	uint64_t all, left, file_left;
-	size_t room, before = out->len;
 	enum rc rc;
 
 	buf_init(&mail.top, 4 * STORE_ADDRESS_BYTES + STORE_ADDED_BYTES);
 	rc = store_mail_find(s, account, uid, &mail, err);
-	if (rc != RC_OK)
-		goto out;
-	all = mail.top.len + mail.head_bytes + mail.body_bytes;
-	left = offset < all ? all - offset : 0;
-	room = left < max ? (size_t)left : max;
-	*last_out = room == left;
-	if (room == 0)
-		goto out;
-	if (!buf_reserve(out, room)) {
-		rc = err_set(err, RC_LIMIT, "the caller's buffer is too small");
-		goto out;
-	}
-	store_mail_slice(buf_span(&mail.top), &offset, &room, out);
-	if (room > 0 && (!mail.in_file || offset < mail.head_bytes))
-		rc = store_mail_rows(s, &mail, &offset, &room, out, err);
-	else if (room > 0)
-		offset -= mail.head_bytes;
-	if (rc == RC_OK && room > 0 && mail.in_file) {
-		file_left = mail.body_bytes - offset;
-		rc = store_body_read(s, mail.message, offset, room < file_left ? room : (size_t)file_left, out, err);
-	}
-out:
-	if (rc != RC_OK)
-		out->len = before;
+	if (rc == RC_OK)
+		rc = store_mail_text(s, &mail, offset, max, out, last_out, err);
 	buf_clear(&mail.top);
 	return rc;
+}
+
+/* ---- a message as it leaves: without what is put on top for its reader */
+
+static enum rc store_message_find(struct store *s, int64_t message, struct store_mail *mail, struct err *err)
+{
+	struct sql_row row;
+	enum rc rc = sql_first(&s->sql, &row, STORE_SQL_MESSAGE_OUT, SQL_ARGS(SQL_N(message)), err);
+
+	if (rc != RC_OK)
+		return rc;
+	mail->message = message;
+	mail->head_bytes = (uint64_t)sql_number(&row, 6, 0, LIMIT_TRACE_BYTES + LIMIT_HEADER_BYTES);
+	mail->body_bytes = (uint64_t)sql_number(&row, 7, 0, STORE_MAX_MS);
+	mail->in_file = sql_number(&row, 8, 0, 1) == 1;
+	rc = sql_checked(&row, err);
+	sql_end(&row);
+	return rc;
+}
+
+enum rc store_message_read(struct store *s, int64_t message, uint64_t offset, size_t max, struct buf *out, bool *last_out, struct err *err)
+{
+	struct store_mail mail = {0};
+	enum rc rc = store_message_find(s, message, &mail, err);
+
+	return rc == RC_OK ? store_mail_text(s, &mail, offset, max, out, last_out, err) : rc;
 }
 
 /* ---- removing */

@@ -71,6 +71,50 @@ static const struct sql_migration store_migrations[] = {
 		"ALTER TABLE mailbox_item ADD COLUMN added TEXT NOT NULL DEFAULT '';",
 		"PRAGMA user_version = 2",
 	},
+	{
+		/* Mail leaves. dest: where a row goes, '' until store_enqueue_old has looked; sender: as it goes out, where that is not the message's own (SRS);
+		 * cause (a slug) to words: of the last attempt; notice: enum store_notice, what the sender is to be told since notice_ms; wish: what is to become
+		 * of a leased row when it comes back, 1 + enum store_queue_act */
+		"ALTER TABLE queue ADD COLUMN dest TEXT NOT NULL DEFAULT '';"
+		"ALTER TABLE queue ADD COLUMN sender TEXT NOT NULL DEFAULT '';"
+		"ALTER TABLE queue ADD COLUMN first_try_ms BIGINT NOT NULL DEFAULT 0;"
+		"ALTER TABLE queue ADD COLUMN last_try_ms BIGINT NOT NULL DEFAULT 0;"
+		"ALTER TABLE queue ADD COLUMN cause TEXT NOT NULL DEFAULT '';"
+		"ALTER TABLE queue ADD COLUMN code BIGINT NOT NULL DEFAULT 0;"
+		"ALTER TABLE queue ADD COLUMN enhanced TEXT NOT NULL DEFAULT '';"
+		"ALTER TABLE queue ADD COLUMN host TEXT NOT NULL DEFAULT '';"
+		"ALTER TABLE queue ADD COLUMN address TEXT NOT NULL DEFAULT '';"
+		"ALTER TABLE queue ADD COLUMN tls TEXT NOT NULL DEFAULT '';"
+		"ALTER TABLE queue ADD COLUMN words TEXT NOT NULL DEFAULT '';"
+		"ALTER TABLE queue ADD COLUMN notified BIGINT NOT NULL DEFAULT 0;"
+		"ALTER TABLE queue ADD COLUMN expired BIGINT NOT NULL DEFAULT 0;"
+		"ALTER TABLE queue ADD COLUMN notice BIGINT NOT NULL DEFAULT 0;"
+		"ALTER TABLE queue ADD COLUMN notice_ms BIGINT NOT NULL DEFAULT 0;"
+		"ALTER TABLE queue ADD COLUMN wish BIGINT NOT NULL DEFAULT 0;"
+		"DROP INDEX queue_due;"
+		"CREATE INDEX queue_dest ON queue (dest, state, next_try_ms, message);"
+		"CREATE INDEX queue_leased ON queue (state, dest) WHERE state = 2;"
+		"CREATE INDEX queue_notice ON queue (message) WHERE notice > 0;"
+		/* What waits, by where it goes. due_ms: nothing can be leased before; blocked_ms: it was found down, since since_ms, for so many failures in a row */
+		"CREATE TABLE destination (name TEXT PRIMARY KEY, due_ms BIGINT NOT NULL, blocked_ms BIGINT NOT NULL, failures BIGINT NOT NULL, cause TEXT NOT NULL,"
+		" host TEXT NOT NULL, words TEXT NOT NULL, since_ms BIGINT NOT NULL) " SQL_CLUSTERED ";"
+		"CREATE INDEX destination_due ON destination (due_ms);"
+		/* what an administrator did, until the server has written it into the history; what: enum store_queue_act */
+		"CREATE TABLE queue_note (at_ms BIGINT NOT NULL, queue_row BIGINT NOT NULL, what BIGINT NOT NULL, message BIGINT NOT NULL, rcpt TEXT NOT NULL,"
+		" PRIMARY KEY (at_ms, queue_row, what)) " SQL_CLUSTERED ";"
+		"ALTER TABLE message ADD COLUMN origin BIGINT NOT NULL DEFAULT 0;" /* enum store_origin */
+		"UPDATE message SET origin = 1 WHERE account > 0;"
+		"ALTER TABLE account ADD COLUMN smarthost TEXT NOT NULL DEFAULT '';"
+		"ALTER TABLE domain ADD COLUMN smarthost TEXT NOT NULL DEFAULT '';"
+		"CREATE TABLE sts (domain TEXT PRIMARY KEY, id TEXT NOT NULL, fetched_ms BIGINT NOT NULL, policy " SQL_BYTES " NOT NULL) " SQL_CLUSTERED ";"
+		"CREATE INDEX sts_fetched ON sts (fetched_ms);"
+		"CREATE TABLE secret (name TEXT PRIMARY KEY, value " SQL_BYTES " NOT NULL) " SQL_CLUSTERED ";"
+		/* answers of filters; key: hash of the answer and the sender who got it */
+		"CREATE TABLE vacation (account BIGINT NOT NULL, key " SQL_BYTES " NOT NULL, at_ms BIGINT NOT NULL, until_ms BIGINT NOT NULL,"
+		" PRIMARY KEY (account, key)) " SQL_CLUSTERED ";"
+		"CREATE INDEX vacation_until ON vacation (until_ms);",
+		"PRAGMA user_version = 3",
+	},
 };
 
 static const char *const store_texts[STORE_SQL_COUNT] = {

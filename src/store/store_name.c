@@ -1,6 +1,7 @@
 #include "store/store_internal.h"
 
 #include "mail/address.h"
+#include "mail/srs.h"
 
 static bool store_is_postmaster(struct span local)
 {
@@ -165,6 +166,10 @@ static enum rc store_find_rest(struct store *s, const struct store_name *name, s
 		rc = store_find_alias_key(s, name->key, out, err);
 	if (rc == RC_NONE)
 		rc = store_find_plain(s, name, out, err);
+	if (rc == RC_NONE && srs_is_rewritten(span_head(name->key, local))) {
+		out->kind = STORE_FOUND_SRS;
+		return RC_OK;
+	}
 	if (rc == RC_NONE && catch_all)
 		rc = store_find_account(s, catch_all, out, err);
 	if (rc == RC_NONE && store_is_postmaster(span_head(name->key, local)))

@@ -2,12 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/hmac.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "base/num.h"
+#include "store/store_queue_internal.h"
 
 enum { STORE_CHECKPOINT_PAGES = (16 << 20) / SQL_PAGE_BYTES, STORE_CHECKPOINT_MUST_PAGES = 4 * STORE_CHECKPOINT_PAGES,
 	STORE_LOG_SPARE_BYTES = 4 << 20, STORE_LOG_ROOM = 4 };
@@ -65,6 +67,8 @@ static enum rc store_open_parts(struct store *s, const char *dir, struct err *er
 	if (rc == RC_OK && s->flags & STORE_SERVE)
 		rc = store_spool_clean(s, err);
 	if (rc == RC_OK && s->flags & STORE_SERVE)
+		rc = store_enqueue_old(s, err);
+	if (rc == RC_OK && s->flags & STORE_SERVE)
 		store_lengthen_log(s);
 	return rc;
 }
@@ -72,11 +76,13 @@ static enum rc store_open_parts(struct store *s, const char *dir, struct err *er
 enum rc store_prepare(struct err *err)
 {
 	EVP_MD *md = EVP_MD_fetch(NULL, "SHA256", NULL);
-	uint8_t seed;
+	uint8_t seed = 0, mac[EVP_MAX_MD_SIZE];
 
 	if (!md)
 		return err_set(err, RC_IO, "OpenSSL has no SHA-256");
 	EVP_MD_free(md);
+	if (!HMAC(EVP_sha256(), &seed, 0, &seed, 0, mac, NULL)) /* loaded now (mail/srs.h) */
+		return err_set(err, RC_IO, "OpenSSL has no HMAC");
 	if (sqlite3_initialize() != SQLITE_OK)
 		return err_set(err, RC_IO, "SQLite cannot start");
 	sqlite3_randomness(1, &seed); /* from /dev/urandom, which is out of reach later */
@@ -176,6 +182,11 @@ void store_rollback(struct store *s)
 bool store_in_transaction(const struct store *s)
 {
 	return s->sql.in_transaction;
+}
+
+enum rc store_data_version(struct store *s, int64_t *out, struct err *err)
+{
+	return sql_data_version(&s->sql, out, err);
 }
 
 enum rc store_checkpoint(struct store *s, struct err *err)

@@ -380,7 +380,7 @@ enum rc store_account_set_rates(struct store *s, struct span address, struct spa
 
 enum rc store_policy_forget_account(struct store *s, int64_t account, struct span key, struct err *err)
 {
-	static const enum store_statement gone[] = {STORE_SQL_SEND_AS_REMOVE_ALL, STORE_SQL_FILTER_REMOVE_ALL, STORE_SQL_FOLDER_REMOVE_ALL};
+	static const enum store_statement gone[] = {STORE_SQL_SEND_AS_REMOVE_ALL, STORE_SQL_FILTER_REMOVE_ALL, STORE_SQL_FOLDER_REMOVE_ALL, STORE_SQL_VACATION_REMOVE_ALL};
 	enum rc rc = RC_OK;
 
 	for (size_t i = 0; i < sizeof(gone) / sizeof(gone[0]) && rc == RC_OK; i++)

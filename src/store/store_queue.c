@@ -1,73 +1,23 @@
 #include "store/store_internal.h"
+#include "store/store_queue.h"
 
-enum { STORE_QUEUE_WAITING, STORE_QUEUE_STATES };
-
-static const char *const store_queue_state_names[STORE_QUEUE_STATES] = {[STORE_QUEUE_WAITING] = "waiting"};
-
-struct store_queue_page {
-	struct store_queued rows[STORE_PAGE_ROWS];
-	size_t count;
-	int64_t last;
+struct store_each {
+	enum rc (*each)(void *arg, const struct store_queued *);
+	void *arg;
 };
 
-static enum rc store_queue_row(struct sql_row *row, struct arena *mem, struct store_queued *q, struct err *err)
+static enum rc store_queue_each_row(void *arg, const struct store_queue_listed *l)
 {
-	struct buf id;
+	struct store_each *e = arg;
 
-	q->message = sql_number(row, 1, 1, STORE_MAX_MS);
-	q->sender = arena_copy(mem, sql_text(row, 2, STORE_ADDRESS_BYTES));
-	q->rcpt = arena_copy(mem, sql_text(row, 3, STORE_ADDRESS_BYTES));
-	q->state = span_str(store_queue_state_names[sql_number(row, 4, 0, STORE_QUEUE_STATES - 1)]);
-	q->bytes = (uint64_t)sql_number(row, 5, 0, STORE_MAX_MS);
-	q->received_ms = sql_number(row, 6, 0, STORE_MAX_MS);
-	q->next_try_ms = sql_number(row, 7, 0, STORE_MAX_MS);
-	q->attempts = (unsigned)sql_number(row, 8, 0, INT32_MAX);
-	q->account = arena_copy(mem, sql_text(row, 9, STORE_ADDRESS_BYTES));
-	q->message_id = arena_copy(mem, sql_bytes(row, 10, LIMIT_HEADER_FIELD_BYTES));
-	buf_init(&id, 32);
-	store_queue_id_write(&id, q->message);
-	q->queue_id = arena_copy(mem, buf_span(&id));
-	buf_clear(&id);
-	return sql_checked(row, err);
-}
-
-static enum rc store_queue_read(struct store *s, int64_t message_or_0, struct arena *mem, struct store_queue_page *page, struct err *err)
-{
-	struct sql_row row;
-	size_t n = 0;
-	enum rc rc;
-
-	if (message_or_0)
-		rc = sql_first(&s->sql, &row, STORE_SQL_QUEUE_PAGE_MESSAGE, SQL_ARGS(SQL_N(page->last), SQL_N(STORE_PAGE_ROWS), SQL_N(message_or_0)), err);
-	else
-		rc = sql_first(&s->sql, &row, STORE_SQL_QUEUE_PAGE, SQL_ARGS(SQL_N(page->last), SQL_N(STORE_PAGE_ROWS)), err);
-	for (; rc == RC_OK; rc = sql_next(&row, err)) {
-		page->last = sql_number(&row, 0, 1, STORE_MAX_MS);
-		rc = store_queue_row(&row, mem, &page->rows[n], err);
-		if (rc != RC_OK)
-			break;
-		n++;
-	}
-	sql_end(&row);
-	page->count = n;
-	return rc == RC_NONE ? RC_OK : rc;
+	return e->each(e->arg, &l->q);
 }
 
 enum rc store_queue_each(struct store *s, int64_t message_or_0, enum rc (*each)(void *arg, const struct store_queued *), void *arg, struct err *err)
 {
-	struct store_queue_page page = {.count = STORE_PAGE_ROWS};
-	struct arena mem;
-	enum rc rc = RC_OK;
+	struct store_queue_filter f = {.message = message_or_0, .state = -1};
 
-	arena_init(&mem, 4 << 20);
-	while (rc == RC_OK && page.count == STORE_PAGE_ROWS) {
-		arena_clear(&mem);
-		rc = store_queue_read(s, message_or_0, &mem, &page, err);
-		for (size_t i = 0; i < page.count && rc == RC_OK; i++)
-			rc = each(arg, &page.rows[i]);
-	}
-	arena_clear(&mem);
-	return rc;
+	return store_queue_list(s, &f, store_queue_each_row, &(struct store_each){each, arg}, err);
 }
 
 /* ---- what is held, for an outside check of "acknowledged = kept" */

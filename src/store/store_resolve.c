@@ -1,8 +1,8 @@
 #include "store/store_internal.h"
 
+#include "base/clock.h"
 #include "mail/address.h"
-
-enum { STORE_TAG_BITS = 3 };
+#include "store/store_srs.h"
 
 /* ---- what an alias leads to */
 
@@ -183,13 +183,30 @@ static uint64_t store_tag(const struct store_found *f)
 		return (uint64_t)f->id << STORE_TAG_BITS | STORE_TAG_ALIAS;
 	case STORE_FOUND_ACCOUNT:
 		return (uint64_t)f->id << STORE_TAG_BITS | STORE_TAG_ACCOUNT;
+	case STORE_FOUND_SRS:
+		return STORE_TAG_SRS;
 	case STORE_FOUND_NOBODY:
 		break;
 	}
 	return 0;
 }
 
-static enum rc store_resolve_found(struct store *s, const struct store_found *f, uint64_t message_bytes, struct arena *mem,
+/* a bounce of mail that was forwarded, on its way back */
+static enum rc store_resolve_srs(struct store *s, const struct store_name *name, struct store_resolved *out, struct err *err)
+{
+	enum srs_back how = SRS_BACK_NOT;
+	struct buf back;
+	enum rc rc;
+
+	buf_init(&back, STORE_ADDRESS_BYTES);
+	rc = store_srs_reverse(s, span_head(name->text, name->text.len - name->domain.len - 1), clock_wall_ms(), &back, &how, err);
+	buf_clear(&back);
+	if (rc == RC_OK && how != SRS_BACK_OK)
+		*out = (struct store_resolved){.cause = CAUSE_SRS_INVALID};
+	return rc;
+}
+
+static enum rc store_resolve_found(struct store *s, const struct store_found *f, const struct store_name *name, uint64_t message_bytes, struct arena *mem,
 	struct store_resolved *out, struct err *err)
 {
 	struct store_judged j = {.message_bytes = message_bytes, .cause = CAUSE_RCPT_UNKNOWN};
@@ -205,6 +222,8 @@ static enum rc store_resolve_found(struct store *s, const struct store_found *f,
 	case STORE_FOUND_ALIAS:
 		rc = store_judge_alias(s, f->id, &j, err);
 		break;
+	case STORE_FOUND_SRS:
+		return store_resolve_srs(s, name, out, err);
 	case STORE_FOUND_NOBODY:
 		break;
 	}
@@ -234,7 +253,7 @@ enum rc store_resolve(struct store *s, struct span address, uint64_t message_byt
 	if (rc == RC_OK)
 		rc = store_find(s, &name, &found, err);
 	if (rc == RC_OK)
-		rc = store_resolve_found(s, &found, message_bytes, mem, out, err);
+		rc = store_resolve_found(s, &found, &name, message_bytes, mem, out, err);
 out:
 	arena_clear(&scratch);
 	return rc;

@@ -268,7 +268,7 @@ static enum rc store_send_as_room(struct store *s, int64_t account, struct err *
 static enum rc store_send_as_add_in(struct store *s, struct span account_address, struct span what, struct arena *mem, struct err *err)
 {
 	struct store_account account;
-	struct span key, address;
+	struct span key = SPAN_NONE, address = SPAN_NONE;
 	enum rc rc = store_send_as_parse(what, mem, &key, &address, err);
 
 	if (rc == RC_OK)
@@ -285,7 +285,7 @@ static enum rc store_send_as_add_in(struct store *s, struct span account_address
 static enum rc store_send_as_remove_in(struct store *s, struct span account_address, struct span what, struct arena *mem, struct err *err)
 {
 	struct store_account account;
-	struct span key, address;
+	struct span key = SPAN_NONE, address = SPAN_NONE;
 	enum rc rc = store_send_as_parse(what, mem, &key, &address, err);
 
 	if (rc == RC_OK)

@@ -149,6 +149,14 @@ static struct store_body_name store_body_name(int64_t message)
 	return n;
 }
 
+static void store_bodies_room(struct store *s)
+{
+	if (s->body_count < s->body_size)
+		return;
+	s->body_size = s->body_size ? s->body_size * 2 : 16;
+	s->bodies = mem_realloc(s->bodies, s->body_size * sizeof(*s->bodies));
+}
+
 enum rc store_spool_keep(struct store *s, struct store_spool *p, int64_t message, struct err *err)
 {
 	struct store_body_name name = store_body_name(message);
@@ -160,10 +168,7 @@ enum rc store_spool_keep(struct store *s, struct store_spool *p, int64_t message
 	rc = store_dir_open(s->bodies_fd, name.dir, true, &dir, err);
 	if (rc != RC_OK)
 		return rc;
-	if (s->body_count == s->body_size) {
-		s->body_size = s->body_size ? s->body_size * 2 : 16;
-		s->bodies = mem_realloc(s->bodies, s->body_size * sizeof(*s->bodies));
-	}
+	store_bodies_room(s);
 	if (renameat(s->spool_fd, p->name, dir, name.file) != 0) {
 		rc = store_disk_fault("body file: rename", err);
 	} else {
@@ -173,6 +178,33 @@ enum rc store_spool_keep(struct store *s, struct store_spool *p, int64_t message
 			rc = err_errno(err, RC_IO, "directory of body files: fsync");
 	}
 	(void)close(dir);
+	return rc;
+}
+
+/* The file's bytes are on the disk already; what is new is its name. */
+enum rc store_body_link(struct store *s, int64_t from, int64_t message, struct err *err)
+{
+	struct store_body_name old = store_body_name(from), name = store_body_name(message);
+	int from_dir = -1, dir = -1;
+	enum rc rc = store_dir_open(s->bodies_fd, old.dir, false, &from_dir, err);
+
+	if (rc == RC_OK)
+		rc = store_dir_open(s->bodies_fd, name.dir, true, &dir, err);
+	if (rc == RC_OK) {
+		store_bodies_room(s);
+		if (linkat(from_dir, old.file, dir, name.file, 0) != 0) {
+			/* a file system without links is no failing disk */
+			rc = errno == EPERM || errno == EOPNOTSUPP || errno == EMLINK ? err_errno(err, RC_FULL, "body file: link") : store_disk_fault("body file: link", err);
+		} else {
+			s->bodies[s->body_count++] = message;
+			if (fsync(dir) != 0)
+				rc = err_errno(err, RC_IO, "directory of body files: fsync");
+		}
+	}
+	if (from_dir >= 0)
+		(void)close(from_dir);
+	if (dir >= 0)
+		(void)close(dir);
 	return rc;
 }
 

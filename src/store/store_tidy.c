@@ -1,6 +1,6 @@
 #include "store/store_internal.h"
 
-enum { STORE_TIDY_REPEATS = 1000, STORE_TIDY_MESSAGES = STORE_PAGE_ROWS, STORE_TIDY_ITEMS = 5 * STORE_PAGE_ROWS };
+enum { STORE_TIDY_REPEATS = 1000, STORE_TIDY_MESSAGES = STORE_PAGE_ROWS, STORE_TIDY_ITEMS = 5 * STORE_PAGE_ROWS, STORE_TIDY_DEST_MS = 24 * 3600 * 1000 };
 
 static enum rc store_tidy_repeats(struct store *s, int64_t now_ms, bool *more, struct err *err)
 {
@@ -16,6 +16,23 @@ static enum rc store_tidy_repeats(struct store *s, int64_t now_ms, bool *more, s
 	if (rc != RC_OK)
 		return rc;
 	rc = sql_run(&s->sql, STORE_SQL_DUPLICATE_REMOVE_OLD, SQL_ARGS(SQL_N(oldest), SQL_N(latest), SQL_N(STORE_TIDY_REPEATS)), err);
+	*more |= rc == RC_OK && sql_changed(&s->sql) == STORE_TIDY_REPEATS;
+	return store_write_end(s, own, rc, err);
+}
+
+static enum rc store_tidy_answered(struct store *s, int64_t now_ms, bool *more, struct err *err)
+{
+	struct sql_row row;
+	bool own;
+	enum rc rc = sql_first(&s->sql, &row, STORE_SQL_VACATION_OLD, SQL_ARGS(SQL_N(now_ms)), err);
+
+	sql_end(&row);
+	if (rc != RC_OK)
+		return rc == RC_NONE ? RC_OK : rc;
+	rc = store_write_begin(s, &own, err);
+	if (rc != RC_OK)
+		return rc;
+	rc = sql_run(&s->sql, STORE_SQL_VACATION_REMOVE_OLD, SQL_ARGS(SQL_N(now_ms), SQL_N(STORE_TIDY_REPEATS)), err);
 	*more |= rc == RC_OK && sql_changed(&s->sql) == STORE_TIDY_REPEATS;
 	return store_write_end(s, own, rc, err);
 }
@@ -92,15 +109,37 @@ static enum rc store_tidy_accounts(struct store *s, bool *more, struct err *err)
 	return store_write_end(s, own, rc, err);
 }
 
+/* destinations that were down, and for which nothing waits any more */
+static enum rc store_tidy_destinations(struct store *s, int64_t now_ms, bool *more, struct err *err)
+{
+	struct sql_row row;
+	bool own;
+	enum rc rc = sql_first(&s->sql, &row, STORE_SQL_DEST_IDLE, SQL_ARGS(SQL_N(STORE_MAX_MS), SQL_N(now_ms - STORE_TIDY_DEST_MS)), err);
+
+	sql_end(&row);
+	if (rc != RC_OK)
+		return rc == RC_NONE ? RC_OK : rc;
+	rc = store_write_begin(s, &own, err);
+	if (rc != RC_OK)
+		return rc;
+	rc = sql_run(&s->sql, STORE_SQL_DEST_FORGET, SQL_ARGS(SQL_N(STORE_MAX_MS), SQL_N(now_ms - STORE_TIDY_DEST_MS), SQL_N(STORE_PAGE_ROWS)), err);
+	*more |= rc == RC_OK && sql_changed(&s->sql) == STORE_PAGE_ROWS;
+	return store_write_end(s, own, rc, err);
+}
+
 enum rc store_tidy(struct store *s, int64_t now_ms, bool *more_out, struct err *err)
 {
 	bool more = false;
 	enum rc rc = store_tidy_repeats(s, now_ms, &more, err);
 
 	if (rc == RC_OK)
+		rc = store_tidy_answered(s, now_ms, &more, err);
+	if (rc == RC_OK)
 		rc = store_tidy_accounts(s, &more, err);
 	if (rc == RC_OK)
 		rc = store_tidy_messages(s, &more, err);
+	if (rc == RC_OK)
+		rc = store_tidy_destinations(s, now_ms, &more, err);
 	if (rc == RC_OK)
 		rc = store_checkpoint(s, err);
 	if (rc == RC_OK)

@@ -1,6 +1,7 @@
-"""Rows 9, 14 and 15: what a filter refuses is refused in the session; MIME that is broken, deep, long or in many pieces is taken, kept whole and decided; a
-name is found in every way to write it, and in archives."""
+"""Rows 2, 9, 14, 15 and 23: what a filter refuses is refused in the session; what it sends makes no loops and no bombs; MIME that is broken, deep,
+long or in many pieces is taken, kept whole and decided; a name is found in every way to write it, and in archives."""
 import json
+import os
 import subprocess
 
 import mailroom
@@ -136,3 +137,85 @@ def unreadable(m, way):
     for data in (good[:-10], good[:60], odd_mail.tarball('w:gz', ('a', b'x' * 5000))[:-20], b'Rar!\x1a\x07\x01\0' + b'x' * 200):
         refused(offer(m, way, mail(way, odd_mail.named('a.bin', data))), 'not to be read')
     assert offer(m, way, mail(way, odd_mail.named('a.bin', good))).startswith('250')
+
+
+# ---- row 23
+
+def leaves(m):
+    """rows of the queue"""
+    return json.loads(m.run('queue', 'list', '--json'))
+
+
+def sender_script(m, text, account='sender@mailroom.test'):
+    if account not in m.password:
+        m.account(account)
+    m.run('filter', 'set', account, '-', input=text)
+    for row in leaves(m):
+        m.run('queue', 'remove', row['id'], check=False)  # its other recipients may be gone with it
+    return account
+
+
+def inbox_count(m, account):
+    return len(json.loads(m.run('mail', 'list', account, '--json')))
+
+
+@case(23, 'a message that has been here is not sent on again, whatever stands above its Delivered-To', WAYS)
+def redirect_loop(m, way):
+    account = sender_script(m, 'redirect "x@loop.example";')
+    m.run('alias', 'add', 'loop-%s@mailroom.test' % way, account)
+    before = inbox_count(m, account)
+    head = ['X-%d: y' % i for i in range(100)] + ['delivered-TO :  ' + account.upper() + ' ', 'Delivered-To: other@x.example']
+    for to in (account, 'loop-%s@mailroom.test' % way):
+        reply = offer(m, way, mail(way, head=head, body=b'x\r\n'), to)
+        assert reply[:3] in ('250', '554'), reply
+    assert leaves(m) == [] and inbox_count(m, account) >= before
+
+
+@case(23, 'accounts that send to each other and to aliases of all make no more mail than there are accounts', ('mx',))
+def redirect_ring(m, way):
+    ring = ['ring%d@mailroom.test' % i for i in range(4)]
+    for name in ring:
+        if name not in m.password:
+            m.account(name)
+    m.run('alias', 'add', 'ring@mailroom.test', *ring, check=False)
+    for name in ring:
+        m.run('filter', 'set', name, '-', input='require "copy"; redirect :copy "ring@mailroom.test"; redirect "%s";' % ring[0])
+    before = sum(inbox_count(m, name) for name in ring)
+    for i in range(5):
+        assert offer(m, way, mail(way, head=['X-Round: %d' % i], body=b'x\r\n'), 'ring@mailroom.test').startswith('250')
+    now = sum(inbox_count(m, name) for name in ring)
+    assert now - before == 5 * len(ring), now - before
+    assert not [row for row in leaves(m) if row['recipient'].endswith('@mailroom.test')]
+
+
+@case(23, 'a filter sends on to four addresses, and not to five', ('mx',))
+def redirect_bomb(m, way):
+    account = sender_script(m, ''.join('redirect "b%d@bomb.example";' % i for i in range(4)))
+    assert offer(m, way, mail(way, body=b'x\r\n'), account).startswith('250')
+    assert len(leaves(m)) == 4
+    before = inbox_count(m, account)
+    sender_script(m, ''.join('redirect "b%d@bomb.example";' % i for i in range(5)))
+    assert offer(m, way, mail(way, body=b'y\r\n'), account).startswith('250')
+    assert leaves(m) == [] and inbox_count(m, account) == before + 1
+
+
+@case(2, 'what a filter writes of a message holds no line that the message made up', WAYS)
+def answer_injection(m, way):
+    account = sender_script(m, 'require ["variables", "vacation"]; if header :matches "Subject" "*" { set "s" "${1}"; } '
+                               'vacation :handle "%s" :subject "Re ${s}" "got ${s}";' % os.urandom(4).hex())
+    sender = 'v%s@x.example' % os.urandom(4).hex() if way == 'mx' else 'alice@mailroom.test'
+    subject = '=?utf-8?Q?a=0D=0ABcc:_victim@x.example=0D=0A=0D=0A.=0D=0AMAIL_FROM:<>?='
+    head = ['To: ' + account, 'Subject: ' + subject, 'Message-ID: <%s@x.example>' % os.urandom(4).hex(), 'References: <a@x> <b\r\n\tBcc:victim@x.example>']
+    with smtp(m, way) as w:
+        for ask in ('MAIL FROM:<%s>' % sender, 'RCPT TO:<%s>' % account):
+            assert w.ask(ask).startswith('250')
+        assert w.ask('DATA').startswith('354')
+        w.send('\r\n'.join(['From: ' + sender] + head + ['', 'x', '.', '']))
+        assert w.reply().startswith('250')
+    if way == 'mx':
+        assert [row['recipient'] for row in leaves(m)] == [sender], leaves(m)
+        return
+    shown = held(m, 'alice@mailroom.test')
+    head = shown[:shown.index(b'\r\n\r\n')].split(b'\r\n')
+    assert b'Auto-Submitted: auto-replied' in head and not [x for x in head if x.startswith((b'Bcc', b'MAIL', b'.'))], shown
+    assert b'\n' not in shown.replace(b'\r\n', b'') and b'\r' not in shown.replace(b'\r\n', b''), shown

@@ -121,6 +121,7 @@ class Post:
     def __init__(self, rig, ledger, rng, name, login=None, other_bytes=0.0):
         self.rig, self.ledger, self.rng, self.name, self.login = rig, ledger, rng, name, login
         self.other_bytes = other_bytes
+        self.head = 'From: <%s>\r\n' % login[0] if login else ''
         self.count = 0
         self.conn = None
         self.port = 'submission' if login else 'mx'
@@ -150,14 +151,14 @@ class Post:
     def send(self, rcpts, size, give_up=None):
         """True: it got its 250; give_up: a function that says when to stop trying"""
         mid = self.next_id()
-        text = make_text(mid, size)
+        text = make_text(mid, size, self.head)
         self.ledger.send(mid, rcpts)
         changed = False
         while not self.one_try(rcpts, text):
             if give_up and give_up():
                 return False
             if not changed and self.rng.random() < self.other_bytes:
-                changed, text = True, make_text(mid, size, 'X-Again: %d\r\n' % self.rng.randrange(1 << 30))
+                changed, text = True, make_text(mid, size, self.head + 'X-Again: %d\r\n' % self.rng.randrange(1 << 30))
             self.rig.mind()
             self.ledger.repeat(mid, changed)
             time.sleep(0.01)
@@ -168,19 +169,20 @@ class Post:
 class Sender(threading.Thread):
     """load: messages of all sizes to some recipients, a short rest after each"""
 
-    def __init__(self, rig, ledger, seed, name, login=None, rest_s=0.02, accounts=('alice', 'bob', 'dave')):
+    def __init__(self, rig, ledger, seed, name, login=None, rest_s=0.02, accounts=('alice', 'bob', 'dave'), other_bytes=0.1, large=1):
+        """accounts: names here, or whole addresses; large: how many of a hundred messages are so large that the store keeps a file for them"""
         super().__init__(daemon=True)
         self.rng = random.Random(seed)
-        self.accounts = [a + '@mailroom.test' for a in accounts]
-        self.post = Post(rig, ledger, self.rng, name, login, other_bytes=0.1)
-        self.rest_s = rest_s
+        self.accounts = [a if '@' in a else a + '@mailroom.test' for a in accounts]
+        self.post = Post(rig, ledger, self.rng, name, login, other_bytes)
+        self.rest_s, self.large = rest_s, large
         self.halt = threading.Event()
         self.latest = time.monotonic()       # when it got its last 250
         self.longest = 0.0
 
     def run(self):
         while not self.halt.is_set():
-            size = self.rng.choices([200, 3000, 30000, 120000, 1300000], [40, 40, 14, 5, 1])[0]
+            size = self.rng.choices([200, 3000, 30000, 120000, 1300000], [40, 40, 14, 5, self.large])[0]
             rcpts = self.rng.sample(self.accounts, self.rng.choice([1, 1, 1, 2, 3]))
             began = time.monotonic()
             self.post.send(rcpts, size, self.halt.is_set)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Crash and fault tests: whatever got its 250 is held, exactly once, and service is back within 5 s of the trouble.
 
-usage: crash.py --mailroom PROGRAM [--rounds N] [--kinds random,turn,fail,disk,clock,stop,repeat] [--seed S] | --mailroom PROGRAM --selftest
+usage: crash.py --mailroom PROGRAM [--rounds N] [--kinds random,turn,fail,disk,clock,stop,relay,repeat] [--seed S] | --mailroom PROGRAM --selftest
 Prints a line for each kind and at its end "N passed, N failed"; status 1 when anything failed. --selftest breaks the promise on purpose and passes when that is
 reported. Needs root (strace, mounts) and 2 processors' worth of time: 2,000 rounds take some minutes."""
 import argparse
@@ -13,9 +13,9 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 # share of the rounds; the first ones give back what they do not need, and random takes the rest
-KINDS = ('repeat', 'clock', 'disk', 'stop', 'fail', 'turn', 'random')
-SHARES = {'repeat': 0.01, 'clock': 0.01, 'disk': 0.01, 'stop': 0.01, 'fail': 0.45, 'turn': 0.40, 'random': 1.0}
-LEAST = {'repeat': 4, 'clock': 3, 'disk': 2, 'stop': 2, 'fail': 8, 'turn': 12, 'random': 10}
+KINDS = ('repeat', 'clock', 'disk', 'stop', 'relay', 'fail', 'turn', 'random')
+SHARES = {'repeat': 0.01, 'clock': 0.01, 'disk': 0.01, 'stop': 0.01, 'relay': 0.20, 'fail': 0.35, 'turn': 0.35, 'random': 1.0}
+LEAST = {'repeat': 4, 'clock': 3, 'disk': 2, 'stop': 2, 'relay': 10, 'fail': 8, 'turn': 12, 'random': 10}
 
 
 class Context:
@@ -60,9 +60,10 @@ def runners():
     import disk
     import fail
     import kill
+    import relay
     import repeat
     return {'random': kill.run_random, 'turn': kill.run_turn, 'stop': kill.run_stop, 'fail': fail.run, 'disk': disk.run_disk, 'clock': disk.run_clock,
-            'repeat': repeat.run}
+            'relay': relay.run, 'repeat': repeat.run}
 
 
 def main():

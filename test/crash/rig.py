@@ -20,7 +20,8 @@ BACK_S = 5.0  # the longest that service may be away
 class Rig(mailroom.System):
     """one running system, with a ledger of its own"""
 
-    def __init__(self, workers=2, kill=True, accounts=('alice', 'bob', 'dave'), start=True, prefix='r'):
+    def __init__(self, workers=2, kill=True, accounts=('alice', 'bob', 'dave'), start=True, prefix='r', more=''):
+        """more: sections of the configuration"""
         self.kill_on_violation = kill
         self.prefix = prefix
         self.ledger = Ledger()
@@ -29,7 +30,7 @@ class Rig(mailroom.System):
         self.doing = 'nothing yet'
         self.supervised = False   # a parent that ends by itself is started again
         self.parent_ends = []
-        super().__init__(CONF + 'workers {\n\tmx = %d\n\tuser = %d\n}\n' % (workers, workers), accounts=accounts, start=start, listener='connections-per-address = 1000\n')
+        super().__init__(CONF + 'workers {\n\tmx = %d\n\tuser = %d\n\trelay = 1\n}\n' % (workers, workers) + more, accounts=accounts, start=start, listener='connections-per-address = 1000\n')
 
     def write_conf(self, extra=''):
         super().write_conf(extra)

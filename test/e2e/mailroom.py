@@ -1,5 +1,6 @@
 """A mailroom system in a directory of its own, for the tests: init, accounts, serve on free ports, stop. Used by test/e2e, test/crash and bench."""
 import os
+import random
 import re
 import shutil
 import signal
@@ -20,12 +21,17 @@ def program():
 
 
 def free_ports(n):
-    """n ports that are free now; all held open together so that no two are the same"""
+    """n ports that are free now; all held open together so that no two are the same. Below those that the kernel gives to outgoing connections, and from a range
+    of its own for each of several test processes at work (pytest-xdist)"""
+    worker = int(re.sub(r'\D', '', os.environ.get('PYTEST_XDIST_WORKER', '')) or 0) % 4
     held = []
-    for _ in range(n):
+    while len(held) < n:
         s = socket.socket()
-        s.bind(('127.0.0.1', 0))
-        held.append(s)
+        try:
+            s.bind(('127.0.0.1', 10000 + worker * 5000 + random.randrange(5000)))
+            held.append(s)
+        except OSError:
+            s.close()
     ports = [s.getsockname()[1] for s in held]
     for s in held:
         s.close()
@@ -61,6 +67,8 @@ class System:
         for name, (kind, tls) in kinds.items():
             text += 'listener "%s" {\n\tkind = %s\n\taddress = "127.0.0.1"\n\tport = %d\n\ttls = %s\n\tcertificate = "default"\n%s}\n' % (
                 name, kind, self.port[name], tls, self.listener)
+        if 'dns {' not in extra:  # the domains here are in no DNS; test_dns.py has one
+            text += 'dns {\n\tcheck-recipients = no\n}\n'
         if 'auth {' not in extra:
             text += 'auth {\n\tfailure-delay = 50ms\n}\n'
         if 'rates {' not in extra:  # everything comes from one address here; test_limits.py has limits

@@ -178,6 +178,12 @@ def queue_show(command, home):
     assert p.returncode == 1 and 'no message 000001 in the queue' in p.stderr  # the system of this test sends nothing
 
 
+def queue_why(command, home):
+    p = subprocess.run(['bash', '-c', command.replace('ID', '000001')], capture_output=True, text=True,
+                       env=dict(os.environ, PATH=os.path.dirname(mailroom.program()) + ':' + os.environ['PATH'], MAILROOM_HOME=str(home)))
+    assert p.returncode == 1 and 'It is not in the queue now' in p.stdout, p.stdout
+
+
 def why_nothing(command, home):
     p = subprocess.run(['bash', '-c', command], capture_output=True, text=True,
                        env=dict(os.environ, PATH=os.path.dirname(mailroom.program()) + ':' + os.environ['PATH'], MAILROOM_HOME=str(home)))
@@ -210,9 +216,13 @@ README = {
     'mailroom help filter': expects('filter add', 'filter list'),
     'mailroom help limit': expects('limit list', 'limit set'),
     'mailroom help relay': expects('relay list', 'relay revoke'),
+    'mailroom dns example.net': expects(r'localhost A: found', change=lambda c: c.replace('example.net', 'localhost')),  # which needs no network
     'mailroom help doctor': expects('--password-stdin'),
     'mailroom queue list': expects(''),
     'mailroom queue show ID': queue_show,
+    'mailroom queue why ID': queue_why,
+    'mailroom queue destinations': expects(''),
+    'mailroom help queue': expects('queue list', 'queue hold', 'queue destinations'),
     'mailroom message ids': expects(''),
     'mailroom explain TEXT': expects('rcpt-none-accepted', 'auth-required', change=with_text('503 valid RCPT command must precede DATA')),
 }
@@ -355,7 +365,9 @@ def test_every_command_of_the_synopsis_runs(tmp_path):
         ('account demand', 'carol@example.com app-password', ''), ('account app-password remove', 'carol@example.com phone', ''), ('alias add', 'info@example.com carol@example.com friend@example.net', ''),
         ('alias list', '', 'info@example.com'), ('limit list', '--account carol@example.com', r'failed sign-ins'), ('limit list', '--json --near 50', r'\[\]'),
         ('limit set', 'carol@example.com --messages "5/min 50/day" --recipients none', ''), ('limit reset', 'info@example.com', ''), ('alias remove', 'info@example.com friend@example.net', ''), ('alias remove', 'info@example.com', ''),
-        ('domain identity', 'example.com mark', ''), ('domain identity', 'example.com', '^mark$'), ('domain guard', 'example.com on', ''), ('domain require-tls', 'example.com on', ''),
+        ('domain identity', 'example.com mark', ''), ('domain identity', 'example.com', '^mark$'), ('domain guard', 'example.com on', ''), ('domain smarthost', 'example.com isp', ''), ('account smarthost', 'carol@example.com none', ''), ('domain require-tls', 'example.com on', ''),
+        ('domain dkim add', 'example.com --selector one', 'one._domainkey.example.com. IN TXT'), ('domain dkim list', 'example.com', 'onee +ed25519-sha256 +new'),
+        ('domain dkim record', 'example.com one', 'v=DKIM1; k=rsa'), ('domain dkim use', 'example.com', 'onee signs now'), ('domain dkim remove', 'example.com one', 'removed one'),
         ('domain rule add', 'example.com allow-from 192.0.2.0/24', ''), ('domain rule add', 'example.com refuse-header "X-Spam-Flag: YES"', ''),
         ('domain rule list', 'example.com', r'example.com +allow-from +192.0.2.0/24'), ('domain rule remove', 'example.com refuse-header "X-Spam-Flag: YES"', ''),
         ('account send-as add', 'carol@example.com @shop.example', ''), ('account send-as list', 'carol@example.com', '@shop.example'),
@@ -363,17 +375,18 @@ def test_every_command_of_the_synopsis_runs(tmp_path):
         ('filter add', "carol@example.com --from '*@shop.example' --file Shopping --name shop", ''), ('filter add', "carol@example.com --larger 10MB --discard", ''),
         ('filter list', 'carol@example.com', r' 1  shop .*\n 2  rule1 '), ('filter move', 'carol@example.com 2 1', ''), ('filter remove', 'carol@example.com 1', ''),
         ('filter show', 'carol@example.com', r'(?m)^\tfileinto "Shopping";$'), ('filter test', 'carol@example.com - <<< "From: a@shop.example"', 'into the folder Shopping'),
+        ('filter vacation', 'carol@example.com on --text "I am away." --days 3 --until 2026-12-28', ''), ('filter vacation', 'carol@example.com off', ''),
         ('filter set', 'carol@example.com - <<< "keep;"', ''), ('filter clear', 'carol@example.com', ''), ('folder list', 'carol@example.com', r'INBOX +0'),
-        ('mail list', 'carol@example.com --json', r'^\[\]'),
+        ('mail list', 'carol@example.com --json', r'^\[\]'), ('dns', 'localhost --json', '"status": "found"'),
         ('would-accept', '--from x@example.net --to friend@elsewhere.example', 'relay-denied-unauth'), ('relay list', '--json', r'\[\]'),
         ('domain catch-all', 'example.com carol@example.com', ''), ('domain catch-all', 'example.com --none', ''), ('account remove', 'carol@example.com', ''),
-        ('account remove', 'dave@example.com --yes', ''), ('domain remove', 'example.com', ''), ('queue list', '--json', r'\[\]'), ('message ids', '--json', r'\[\]'),
+        ('account remove', 'dave@example.com --yes', ''), ('domain remove', 'example.com', ''), ('queue list', '--json', r'\[\]'), ('queue destinations', '--json', r'\[\]'), ('queue flush', '', '0 recipients'), ('message ids', '--json', r'\[\]'),
         ('explain', '--why 5.7.1', 'sure'), ('explain', '--json 550 5.1.1 no such user', '"rcpt-unknown"'), ('version', '', r'mailroom \d'), ('help', 'queue', 'queue show'),
     ]
     for name, args, words in runs:
         out = shell('mailroom %s %s' % (name, args), home)
         assert re.search(words, out), (name, args, out)
-    elsewhere = {'serve', 'queue show', 'why', 'relay revoke', 'mail show', 'doctor'}  # above, and in test_relay.py, test_filter.py, test_doctor.py
+    elsewhere = {'serve', 'reload', 'queue show', 'queue why', 'queue retry', 'queue hold', 'queue release', 'queue bounce', 'queue remove', 'why', 'relay revoke', 'mail show', 'doctor'}  # above, and in test_relay.py, test_filter.py, test_doctor.py, test_dkim.py
     assert {name for name, _, _ in runs} | elsewhere == set(man_synopsis())
 
 

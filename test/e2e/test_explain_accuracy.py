@@ -1,8 +1,9 @@
 """How often explain is right, on the real messages of knowledge/tests; run with -s to see the figures, the wrong ones and the calibration.
 
-The weights of explain.c were chosen while looking at these messages, so the figures are no estimate for texts that nobody has seen; they are a floor that a change must not
-fall below. Where several causes are right, naming one of them without saying "undecided" counts as right too. The calibration leaves out the messages whose right answer is
-insufficient-text; these count in the two tests before it.
+messages.yaml and held-out-1.yaml were in sight when the weights of explain_weigh.c were chosen, so their figures are no estimate for texts that nobody has seen; they are a floor
+that a change must not fall below. held-out-2.yaml was collected and labelled afterwards: its figures are the estimate. The figures of the first measurement of each stand in
+knowledge/README.md. Where several causes are right, naming one of them without saying "undecided" counts as right too; where insufficient-text is among them, saying so does.
+The calibration leaves out the messages whose only right answer is insufficient-text; these count in the two tests before it.
 
 right: the first cause is (one of) the right one(s), and undecided only where the words do not decide. undecided: said so. wrong: a wrong cause, not said to be undecided.
 """
@@ -16,14 +17,10 @@ import yaml
 
 import mailroom
 
-RIGHT_AT_LEAST = 0.73    # of all; reached: see the figures printed
-WRONG_AT_MOST = 0.09
-# Wrong with a confidence of 0.9 or more. Words that mean something else at other servers; no other may join them.
-KNOWN_WRONG = {
-    'header size exceeds maximum permitted',
-    'mail file size exceeds the maximum size allowed for mail delivery',
-    'vdelivermail: account is locked email bounced',
-    '451 Temporary local problem - please try later',
+SETS = {  # of all: at least right, at most wrong, and at most wrong with a confidence of 0.7 or more
+    'messages': (0.74, 0.08, 0.03),
+    'held-out-1': (0.84, 0.06, 0.04),
+    'held-out-2': (0.74, 0.10, 0.05),
 }
 Judged = collections.namedtuple('Judged', 'verdict wanted first confidence text')
 
@@ -34,18 +31,17 @@ def judge(test, answer):
     first, confidence = causes[0]['slug'], causes[0]['confidence']
     if wanted == ['insufficient-text']:
         verdict = 'right' if undecided or confidence < 0.5 else 'wrong'
-    elif first in wanted and (not undecided or len(wanted) > 1):
+    elif first in wanted and (not undecided or len(wanted) > 1) or undecided and 'insufficient-text' in wanted:
         verdict = 'right'
     else:
         verdict = 'undecided' if undecided else 'wrong'
     return Judged(verdict, wanted, first, confidence, test['text'])
 
 
-@pytest.fixture(scope='module')
-def judged(tmp_path_factory):
-    with open(os.path.join(mailroom.ROOT, 'knowledge/tests/messages.yaml'), encoding='utf-8') as f:
+def measure(name, folder):
+    with open(os.path.join(mailroom.ROOT, f'knowledge/tests/{name}.yaml'), encoding='utf-8') as f:
         tests = yaml.safe_load(f)['messages']
-    file = tmp_path_factory.mktemp('explain') / 'messages'
+    file = folder / name
     file.write_text(''.join(t['text'].replace('\n', '\\n') + '\n' for t in tests), encoding='utf-8')
     p = subprocess.run([mailroom.program(), 'explain', '--batch', str(file)], capture_output=True, text=True, timeout=120)
     answers = [json.loads(line) for line in p.stdout.splitlines()]
@@ -53,24 +49,30 @@ def judged(tmp_path_factory):
     return [judge(t, a) for t, a in zip(tests, answers)]
 
 
-def test_accuracy(judged):
-    count = collections.Counter(j.verdict for j in judged)
-    print(f'\n{len(judged)} messages: {count["right"]} right, {count["undecided"]} undecided, {count["wrong"]} wrong')
-    for j in sorted(judged, key=lambda j: -j.confidence):
+@pytest.fixture(scope='module')
+def judged(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('explain')
+    return {name: measure(name, folder) for name in SETS}
+
+
+@pytest.mark.parametrize('name', SETS)
+def test_accuracy(judged, name):
+    right, wrong, confident = SETS[name]
+    found = judged[name]
+    count = collections.Counter(j.verdict for j in found)
+    sure = [j for j in found if j.verdict == 'wrong' and j.confidence >= 0.7]
+    print(f'\n{name}: {len(found)} messages: {count["right"]} right, {count["undecided"]} undecided, {count["wrong"]} wrong, {len(sure)} of these with 0.7 or more')
+    for j in sorted(found, key=lambda j: -j.confidence):
         if j.verdict == 'wrong':
             print(f'  wrong, {j.confidence:.2f} {j.first}, should be {" or ".join(j.wanted)}: {j.text[:110]!r}')
-    assert count['right'] >= RIGHT_AT_LEAST * len(judged)
-    assert count['wrong'] <= WRONG_AT_MOST * len(judged)
-
-
-def test_nothing_wrong_is_said_with_confidence(judged):
-    wrong = {j.text for j in judged if j.verdict == 'wrong' and j.confidence >= 0.9}
-    assert wrong <= KNOWN_WRONG, wrong - KNOWN_WRONG
+    assert count['right'] >= right * len(found)
+    assert count['wrong'] <= wrong * len(found)
+    assert len(sure) <= confident * len(found)
 
 
 def test_confidence_means_what_it_says(judged):
     table = collections.defaultdict(list)
-    for j in judged:
+    for j in sum(judged.values(), []):
         if j.wanted != ['insufficient-text'] and j.first != 'insufficient-text':
             table[min(int(j.confidence * 10), 9)].append(j.first in j.wanted)
     print()
@@ -78,6 +80,6 @@ def test_confidence_means_what_it_says(judged):
         hits = table[tenth]
         print(f'  confidence {tenth / 10:.1f} to {(tenth + 1) / 10:.1f}: {sum(hits)} of {len(hits)} right, {sum(hits) / len(hits):.2f}')
     assert sum(table[9]) >= 0.95 * len(table[9])
-    assert sum(table[8]) >= 0.8 * len(table[8])
-    middle = table[6] + table[7]
-    assert 0.6 * len(middle) <= sum(middle)
+    assert sum(table[8]) >= 0.85 * len(table[8])
+    assert sum(table[7]) >= 0.75 * len(table[7])
+    assert sum(table[6]) >= 0.6 * len(table[6])

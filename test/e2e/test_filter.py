@@ -311,7 +311,7 @@ def test_a_reason_is_one_harmless_line(m):
 
 def test_a_script_that_was_spoiled_holds_up_no_mail(m):
     rule(m, '--larger', '1', '--discard')
-    for text in ('if heder "x" {', 'redirect "thief@elsewhere.example";', b'\0\xff'):
+    for text in ('if heder "x" {', 'redirect "thief";', b'\0\xff'):
         with contextlib.closing(sqlite3.connect(os.path.join(m.home, 'store', 'mail.db'), timeout=30)) as db, db:
             db.execute('UPDATE filter SET script = ?', (text,))
         mark = m.log_size()
@@ -504,8 +504,8 @@ def test_parts_written_by_hand_are_said_and_kept(m):
 
 @pytest.mark.parametrize('text, words', [
     ('if true {\n\tdiscrd;\n}\n', r'standard input:2:2: unknown command "discrd"; "discard" would be one'),
-    ('redirect "a@elsewhere.example";', r'standard input:1:1: "redirect" is not to be had on this server'),
-    ('require "vacation";\nvacation "away";', r'standard input:1:\d+: .*vacation'),
+    ('redirect "elsewhere.example";', r'standard input:1:1: redirect "elsewhere.example": the address has no domain'),
+    ('vacation "away";', r'standard input:1:1: .*require "vacation"'),
     ('fileinto "x";', r'standard input:1:1: .*require'),
     ('', r'standard input: empty; mailroom filter clear'),
     ('keep;\0', r'standard input:1:6: '),

@@ -29,7 +29,7 @@ def m():
 
 def test_every_role_is_a_process_of_its_own_behind_its_walls(m):
     roles = sorted(set(r for r, _ in m.children()))
-    assert roles == ['auth', 'keys', 'mx', 'store', 'user']
+    assert roles == ['auth', 'dns', 'fetch', 'keys', 'mx', 'relay', 'store', 'user']
     uids = {}
     for role, pid in m.children():
         status = open('/proc/%d/status' % pid).read()
@@ -45,7 +45,7 @@ def test_every_role_is_a_process_of_its_own_behind_its_walls(m):
         assert len(set(uids.values())) == len(uids) and '0' not in uids.values()
 
 
-@pytest.mark.parametrize('role', ['store', 'mx', 'user', 'auth', 'keys'])
+@pytest.mark.parametrize('role', ['store', 'mx', 'user', 'auth', 'keys', 'relay', 'dns', 'fetch'])
 def test_a_role_that_dies_is_respawned_and_service_goes_on(m, role):
     deliver(m, '<before@test>')
     old = m.pid_of(role)
@@ -190,3 +190,13 @@ def test_the_service_manager_is_told_when_everything_stands(tmp_path):
         assert s.recv(100) == b'READY=1'
         assert 'event=serving' in m.log()
     s.close()
+
+
+def test_reload_from_the_command_line():
+    with mailroom.System(accounts=()) as m:
+        mark = m.log_size()
+        assert 'anew' in m.run('reload')
+        m.wait_log('event=reload ', since=mark)
+    with mailroom.System(accounts=(), start=False) as m:
+        p = m.run('reload', check=False)
+        assert p.returncode == 1 and 'no server runs' in p.stderr

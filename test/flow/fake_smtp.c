@@ -118,6 +118,22 @@ static void fake_question(struct fake_smtp *f, enum smtp_want want, const struct
 		fake_give(f, &p);
 }
 
+/* one refused RCPT, the longest there can be, one that has hardly anything */
+static void fake_why(struct fake_smtp *f, const struct smtp_ask *ask)
+{
+	static uint8_t long_detail[600];
+	struct smtp_why events[3] = {
+		{.at_ms = 1700000000123, .session = 7, .code = 550, .slug = SPAN_LIT("rcpt-unknown"), .command = SPAN_LIT("RCPT"), .detail = SPAN_LIT("bob+x=1 \xc3\xa4\r\n")},
+		{.at_ms = 1699999999000, .session = 7, .code = 452, .slug = SPAN_LIT("too-many-recipients"), .command = SPAN_LIT("RCPT"), .limit = SPAN_LIT("100 recipients"),
+			.retry = SPAN_LIT("5 min"), .detail = span_of(long_detail, sizeof(long_detail))},
+		{.at_ms = 1699999998000, .code = 535, .slug = SPAN_LIT("auth-wrong-password")},
+	};
+
+	memset(long_detail, ' ', sizeof(long_detail));
+	f->whys++;
+	smtp_in_why(f->s, ask->id, f->why_cause, events, f->why_none ? 0 : ask->why_max < 3 ? ask->why_max : 3);
+}
+
 static void fake_act(struct fake_smtp *f, enum smtp_want want, const struct smtp_ask *ask)
 {
 	switch (want) {
@@ -129,6 +145,9 @@ static void fake_act(struct fake_smtp *f, enum smtp_want want, const struct smtp
 	case SMTP_WANT_AUTH:
 	case SMTP_WANT_AUTH_STEP:
 		fake_auth(f, ask, want == SMTP_WANT_AUTH);
+		break;
+	case SMTP_WANT_WHY:
+		fake_why(f, ask);
 		break;
 	case SMTP_WANT_AUTH_CANCEL:
 		f->cancels++;
@@ -228,6 +247,7 @@ void fake_smtp_init(struct fake_smtp *f, enum smtp_kind kind)
 		.hostname = "mailroom.test",
 		.starttls = true,
 		.auth = kind == SMTP_KIND_SUBMISSION,
+		.why = kind == SMTP_KIND_SUBMISSION,
 		.tls_required = kind == SMTP_KIND_SUBMISSION,
 		.mechanisms = "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN",
 		.message_max_bytes = 25 << 20,

@@ -24,6 +24,9 @@ struct fake_smtp {
 	enum cause_id accept_cause; /* what ACCEPT is answered with */
 	enum cause_id mail_cause, refuse; /* ... and MAIL without sign-in, where the owner is asked; ... and the connection */
 	enum cause_id rcpt_cause; /* what every RCPT is answered with; CAUSE_NONE: by its address */
+	enum cause_id why_cause; /* what XWHY is answered with */
+	bool why_none;   /* nothing was refused */
+	unsigned whys;
 	bool foreign_ok; /* foreign recipients are taken without sign-in, too */
 	struct span rule; /* whose rule the refusals are said to be */
 	uint32_t asked_count; /* rcpt_count of the last RCPT question */

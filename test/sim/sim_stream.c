@@ -392,6 +392,21 @@ enum rc stream_tls(struct stream *s, SSL_CTX *ctx)
 	return RC_DENIED;
 }
 
+/* no role of the simulation goes out yet */
+enum rc stream_connect(struct loop *loop, const struct sockaddr *to, socklen_t to_len, const struct sockaddr *from, socklen_t from_len,
+	const struct stream_ops *ops, void *owner, struct stream **out, struct err *err)
+{
+	(void)loop, (void)to, (void)to_len, (void)from, (void)from_len, (void)ops, (void)owner, (void)out;
+	return err_set(err, RC_DENIED, "no connections from here");
+}
+
+enum rc stream_tls_client(struct stream *s, SSL *ssl)
+{
+	(void)s;
+	SSL_free(ssl);
+	return RC_DENIED;
+}
+
 void stream_close(struct stream *s, uint64_t linger_ms)
 {
 	if (s->dead || s->closing)

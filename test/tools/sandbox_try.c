@@ -1,10 +1,10 @@
 /* sandbox_try - enters the walls of one role and then does one thing, so that a test can look from outside whether it was denied, ended the
  * process (SIGSYS), or went through.
  *
- *   sandbox_try [--kill] [--uid N] [--root DIR] [--write DIR] ROLE TRY
+ *   sandbox_try [--kill] [--uid N] [--root DIR] [--write DIR] [--port N] ROLE TRY
  *
  * TRY: a name of sandbox_probe, "all" of them, "files" or "sqlite" (works in DIR; not outside), "serve" (loop, timer, channel with
- * descriptors, TLS handshake), "walls". Prints "denied ..." (exit 0), "ALLOWED ..." (1), "works" (0) or "fails: ..." (3). */
+ * descriptors, TLS handshake), "walls", "tcp-given-port", "tcp-other-port", "tcp-bind" and "udp" (for roles that go out). Prints "denied ..." (exit 0), "ALLOWED ..." (1), "works" (0) or "fails: ..." (3). */
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -191,7 +191,7 @@ static void serve_prepare(struct serving *s)
 
 static int try_serve(struct serving *s)
 {
-	static const struct stream_ops stream_ops = {serve_bytes, serve_out, serve_sent, serve_tls, serve_closed};
+	static const struct stream_ops stream_ops = {serve_bytes, serve_out, serve_sent, serve_tls, serve_closed, NULL};
 	struct stream *stream = stream_new(s->loop, s->stream_fds[0], &stream_ops, s);
 	uint8_t chance[16];
 	void *much = malloc(64 << 20);
@@ -206,6 +206,30 @@ static int try_serve(struct serving *s)
 	STEP(loop_run(s->loop) == 0);
 	STEP(s->got_frame && s->got_fd && s->ticked && s->tls_up && s->echoed);
 	return try_say(0, "works", stream_tls_version(stream));
+}
+
+/* ---- what must still work, and what not: going out. Nobody answers on these ports of this machine. */
+
+enum { TRY_PORTS_ABI = 4, TRY_SERVER_PORT = 28525 };
+
+static int try_out(const char *try, uint16_t port, unsigned abi)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}}, any = {.sin_family = AF_INET};
+	bool tcp = strcmp(try, "udp") != 0, binds = strcmp(try, "tcp-bind") == 0;
+	int fd = socket(AF_INET, tcp ? SOCK_STREAM : SOCK_DGRAM, 0), failed;
+
+	STEP(fd >= 0);
+	if (tcp && abi < TRY_PORTS_ABI)
+		return try_say(0, "no Landlock for ports", "");
+	at.sin_port = htons(strcmp(try, "tcp-other-port") == 0 ? (uint16_t)(port + 1) : binds ? TRY_SERVER_PORT : port);
+	failed = binds ? bind(fd, (struct sockaddr *)&at, sizeof(at)) : !tcp ? bind(fd, (struct sockaddr *)&any, sizeof(any)) : connect(fd, (struct sockaddr *)&at, sizeof(at));
+	if (failed && errno == EACCES)
+		return try_say(0, "denied", "");
+	if (!tcp) {
+		STEP(!failed && connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0 && send(fd, "x", 1, 0) == 1);
+		return try_say(0, "works", "");
+	}
+	return failed && errno == ECONNREFUSED ? try_say(0, "works", "") : try_say(1, "ALLOWED", "");
 }
 
 /* ---- */
@@ -305,6 +329,8 @@ static bool try_options(int argc, char **argv, struct sandbox_plan *plan, int *a
 			plan->root = argv[*at];
 		else if (strcmp(option, "--write") == 0)
 			plan->write_dir = argv[*at];
+		else if (strcmp(option, "--port") == 0 && num_parse(span_str(argv[*at]), UINT16_MAX, &n) == RC_OK)
+			plan->connect_ports[plan->connect_port_count++] = (uint16_t)n;
 		else
 			return false;
 	}
@@ -322,7 +348,7 @@ int main(int argc, char **argv)
 	int at;
 
 	if (!try_options(argc, argv, &plan, &at))
-		return try_say(2, "usage", "sandbox_try [--kill] [--uid N] [--root DIR] [--write DIR] ROLE TRY");
+		return try_say(2, "usage", "sandbox_try [--kill] [--uid N] [--root DIR] [--write DIR] [--port N] ROLE TRY");
 	plan.role = argv[at];
 	try = argv[at + 1];
 	if (strcmp(try, "serve") == 0)
@@ -341,5 +367,7 @@ int main(int argc, char **argv)
 		return try_files(plan.root && walls & WALL_ROOT ? "/" : plan.write_dir, strcmp(plan.role, "store") == 0);
 	if (strcmp(try, "sqlite") == 0)
 		return try_sqlite(plan.root && walls & WALL_ROOT ? "" : plan.write_dir);
+	if (strcmp(try, "udp") == 0 || strncmp(try, "tcp-", 4) == 0)
+		return try_out(try, plan.connect_ports[0], abi);
 	return try_probe(try);
 }

@@ -1,4 +1,4 @@
-/* hostile - a worker that has been taken over, against the real store, auth and keys.
+/* hostile - a worker that has been taken over, against the real store, auth and keys: mx, user and relay.
  *
  *   hostile PROGRAM HOME NEEDLES LOG FIRST COUNT [--leak]
  *
@@ -20,53 +20,9 @@
 #include "base/limits.h"
 #include "base/num.h"
 #include "cause/cause.h"
-#include "forge.h"
-#include "rig.h"
+#include "hostile.h"
 
-enum {
-	HOSTILE_WORKERS = 2,    /* taken over at the same time in one seed */
-	HOSTILE_ACTS_MIN = 15,
-	HOSTILE_ACTS_MAX = 80,
-	HOSTILE_GRANTS = 8,
-	HOSTILE_RECORDED = 64,  /* frames kept for repeating */
-	HOSTILE_RECORDED_BYTES = 4096,
-	HOSTILE_DROP_MS = 10000,
-	HOSTILE_FLOOD_FRAMES = 3000,
-	HOSTILE_UIDS = 40,
-	HOSTILE_GUESSES = 60,   /* more than anybody may have wrong */
-	HOSTILE_CROWD = 300,    /* more than may wait for a hash */
-	HOSTILE_SIGNINS = 9000, /* more than the auth role has in hand */
-	HOSTILE_LINGER_MS = 600,
-};
-
-struct worker {
-	enum role_id self;
-	uint32_t number;
-	struct wire store, keys, auth;
-	uint64_t granted[HOSTILE_GRANTS];
-	size_t granted_count;
-	uint64_t spool;    /* last one lent, 0: none */
-	int spool_fd;
-	uint32_t ask;
-	uint32_t refused_ask; /* of the last MBOX_OPEN without a grant */
-};
-
-struct hostile {
-	struct rig rig;
-	struct forge forge;
-	struct worker workers[HOSTILE_WORKERS];
-	const char *log_path;
-	long log_at;
-	char wrong[200];   /* first thing that went wrong in this seed; "": nothing */
-	struct {
-		enum role_id peer;
-		struct buf frame;
-	} recorded[HOSTILE_RECORDED];
-	size_t recorded_count, frames, drops, bytes;
-};
-
-static void wrong(struct hostile *h, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void wrong(struct hostile *h, const char *fmt, ...)
+void hostile_wrong(struct hostile *h, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -101,7 +57,7 @@ static void hostile_learn(struct hostile *h)
 
 /* ---- what comes back */
 
-static bool worker_granted(const struct worker *w, uint64_t session)
+bool worker_granted(const struct worker *w, uint64_t session)
 {
 	for (size_t i = 0; i < w->granted_count; i++)
 		if (w->granted[i] == session)
@@ -117,11 +73,11 @@ static void worker_look_at_spool(struct hostile *h, int fd)
 	struct stat st;
 
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-		wrong(h, "a lent spool is no file");
+		hostile_wrong(h, "a lent spool is no file");
 	else if (n > 0 || st.st_size != 0)
-		wrong(h, "a lent spool was not empty");
+		hostile_wrong(h, "a lent spool was not empty");
 	if (openat(fd, "..", O_RDONLY) >= 0)
-		wrong(h, "a lent spool leads to a directory");
+		hostile_wrong(h, "a lent spool leads to a directory");
 }
 
 static void worker_take_spool(struct hostile *h, struct worker *w, struct wire *from, uint64_t spool)
@@ -141,37 +97,42 @@ static void worker_take(struct hostile *h, struct worker *w, struct wire *from, 
 	switch ((int)type) {
 	case MSG_AUTH_OK:
 		if (!span_eq(msg->auth_ok.address, SPAN_LIT("mallory@mailroom.test")))
-			wrong(h, "signed in as somebody else");
+			hostile_wrong(h, "signed in as somebody else");
 		if (w->granted_count < HOSTILE_GRANTS)
 			w->granted[w->granted_count++] = msg->auth_ok.session;
 		break;
 	case MSG_MBOX_OPENED:
-		if (msg->mbox_opened.cause == CAUSE_NONE && !w->granted_count)
-			wrong(h, "a mailbox was opened without a grant");
+		if (msg->mbox_opened.cause == CAUSE_NONE && !w->tried)
+			hostile_wrong(h, "a mailbox was opened without a grant");
 		if (msg->mbox_opened.cause == CAUSE_SERVER_TEMP_ERROR)
 			w->refused_ask = msg->mbox_opened.ask;
 		break;
 	case MSG_MBOX_ITEMS:
-		if (!w->granted_count)
-			wrong(h, "a mailbox was listed without a grant");
+		if (!w->tried)
+			hostile_wrong(h, "a mailbox was listed without a grant");
 		break;
 	case MSG_MAIL_BYTES:
-		if ((msg->mail_bytes.cause == CAUSE_NONE || msg->mail_bytes.bytes.len) && !w->granted_count)
-			wrong(h, "mail was read without a grant");
+		if ((msg->mail_bytes.cause == CAUSE_NONE || msg->mail_bytes.bytes.len) && !w->tried)
+			hostile_wrong(h, "mail was read without a grant");
 		break;
 	case MSG_MBOX_COMMITTED:
-		if (msg->mbox_committed.cause == CAUSE_NONE && !w->granted_count)
-			wrong(h, "mail was deleted without a grant");
+		if (msg->mbox_committed.cause == CAUSE_NONE && !w->tried)
+			hostile_wrong(h, "mail was deleted without a grant");
+		break;
+	case MSG_WHY_IS:
+		if (msg->why_is.cause == CAUSE_NONE && !w->tried)
+			hostile_wrong(h, "refusals were told without a grant");
 		break;
 	case MSG_SPOOL_LENT:
 		worker_take_spool(h, w, from, msg->spool_lent.spool);
 		break;
 	default:
+		relay_take(h, w, type, msg);
 		break;
 	}
 }
 
-static void worker_drain(struct hostile *h, struct worker *w, struct wire *from)
+void worker_drain(struct hostile *h, struct worker *w, struct wire *from)
 {
 	union msg_any msg;
 	enum msg_type type;
@@ -194,7 +155,7 @@ static void hostile_drain(struct hostile *h)
 
 /* ---- channels */
 
-static bool wire_up(struct hostile *h, struct worker *w, struct wire *wire, int role)
+bool worker_join(struct hostile *h, struct worker *w, struct wire *wire, int role)
 {
 	if (wire->fd >= 0 && !wire->over)
 		return true;
@@ -209,10 +170,10 @@ static struct wire *worker_wire(struct hostile *h, struct worker *w)
 	uint32_t n = forge_below(&h->forge, 10);
 
 	if (w->self == ROLE_USER && n < 3)
-		return wire_up(h, w, &w->auth, RIG_AUTH) ? &w->auth : NULL;
+		return worker_join(h, w, &w->auth, RIG_AUTH) ? &w->auth : NULL;
 	if (n < 4)
-		return wire_up(h, w, &w->keys, RIG_KEYS) ? &w->keys : NULL;
-	return wire_up(h, w, &w->store, RIG_STORE) ? &w->store : NULL;
+		return worker_join(h, w, &w->keys, RIG_KEYS) ? &w->keys : NULL;
+	return worker_join(h, w, &w->store, RIG_STORE) ? &w->store : NULL;
 }
 
 static void hostile_record(struct hostile *h, const struct wire *to, struct span frame)
@@ -228,14 +189,14 @@ static void hostile_record(struct hostile *h, const struct wire *to, struct span
 	buf_add(&h->recorded[at].frame, frame);
 }
 
-static void hostile_must_drop(struct hostile *h, struct wire *to, const char *what, enum msg_type type)
+void hostile_must_drop(struct hostile *h, struct wire *to, const char *what, enum msg_type type)
 {
 	if (to->bent)
 		wire_close(to);
 	else if (wire_dropped(to, HOSTILE_DROP_MS))
 		h->drops++;
 	else
-		wrong(h, "not dropped by %s after %s (%s)", role_name(to->peer), what, msg_name(type));
+		hostile_wrong(h, "not dropped by %s after %s (%s)", role_name(to->peer), what, msg_name(type));
 }
 
 static void frame_of(struct buf *out, enum msg_type type, const void *msg)
@@ -280,7 +241,7 @@ static void act_grant(struct hostile *h, struct worker *w)
 {
 	uint64_t session = forge_session(&h->forge);
 
-	if (!wire_up(h, w, &w->store, RIG_STORE))
+	if (!worker_join(h, w, &w->store, RIG_STORE))
 		return;
 	(void)wire_send(&w->store, MSG_GRANT, &(struct msg_grant){.ask = 1, .worker = w->number, .session = session, .account = forge_below(&h->forge, 6), .by = 1});
 	(void)wire_send(&w->store, MSG_MBOX_OPEN, &(struct msg_mbox_open){.session = session, .ask = ++w->ask});
@@ -357,7 +318,7 @@ static void act_steal(struct hostile *h, struct worker *w)
 	struct buf uids;
 	uint64_t session = forge_session(&h->forge);
 
-	if (w->self != ROLE_USER || worker_granted(w, session) || !wire_up(h, w, &w->store, RIG_STORE))
+	if (w->self != ROLE_USER || worker_granted(w, session) || !worker_join(h, w, &w->store, RIG_STORE))
 		return;
 	(void)wire_send(&w->store, MSG_MBOX_OPEN, &(struct msg_mbox_open){.session = session, .ask = ++w->ask});
 	for (uid.uid = 1; uid.uid <= HOSTILE_UIDS; uid.uid++)
@@ -381,8 +342,9 @@ static void act_sign_in(struct hostile *h, struct worker *w)
 {
 	uint64_t session = forge_session(&h->forge);
 
-	if (w->self != ROLE_USER || !wire_up(h, w, &w->auth, RIG_AUTH) || !wire_up(h, w, &w->store, RIG_STORE))
+	if (w->self != ROLE_USER || !worker_join(h, w, &w->auth, RIG_AUTH) || !worker_join(h, w, &w->store, RIG_STORE))
 		return;
+	w->tried = true;
 	auth_start(w, session, "PLAIN", SPAN_LIT("\0mallory@mailroom.test\0mallory-Pw 1"), SPAN_LIT("192.0.2.66"));
 	for (int i = 0; i < 20 && !worker_granted(w, session); i++) {
 		wire_wait(&w->auth, 50);
@@ -409,7 +371,7 @@ static void act_guess(struct hostile *h, struct worker *w)
 	char peer[32];
 	uint32_t count = 1 + forge_below(&h->forge, 80);
 
-	if (w->self != ROLE_USER || !wire_up(h, w, &w->auth, RIG_AUTH))
+	if (w->self != ROLE_USER || !worker_join(h, w, &w->auth, RIG_AUTH))
 		return;
 	for (uint32_t i = 0; i < count; i++) {
 		size_t t = forge_below(&h->forge, sizeof(tries) / sizeof(tries[0]));
@@ -434,7 +396,7 @@ static void act_lock_out(struct hostile *h, struct worker *w)
 	uint32_t count = half_done ? HOSTILE_SIGNINS : crowd ? HOSTILE_CROWD : HOSTILE_GUESSES;
 	char peer[32] = "127.0.0.1";
 
-	if (w->self != ROLE_USER || !wire_up(h, w, &w->auth, RIG_AUTH))
+	if (w->self != ROLE_USER || !worker_join(h, w, &w->auth, RIG_AUTH))
 		return;
 	for (uint32_t i = 0; i < count; i++) {
 		if (crowd)
@@ -471,7 +433,7 @@ static void act_spool(struct hostile *h, struct worker *w)
 	struct worker *other = &h->workers[forge_below(&h->forge, HOSTILE_WORKERS)];
 	uint64_t size = forge_below(&h->forge, 3 << 20);
 
-	if (!wire_up(h, w, &w->store, RIG_STORE))
+	if (w->self == ROLE_RELAY || !worker_join(h, w, &w->store, RIG_STORE))
 		return;
 	(void)wire_send(&w->store, MSG_SPOOL_OPEN, &(struct msg_spool_open){.session = forge_session(&h->forge), .ask = ++w->ask});
 	for (int i = 0; i < 20 && w->spool_fd < 0; i++) {
@@ -516,7 +478,7 @@ static void act_sign(struct hostile *h, struct worker *w)
 	uint32_t how = forge_below(&h->forge, 6);
 	uint8_t digest[1024];
 
-	if (!wire_up(h, w, &w->keys, RIG_KEYS))
+	if (!worker_join(h, w, &w->keys, RIG_KEYS))
 		return;
 	for (size_t i = 0; i < sizeof(digest); i++)
 		digest[i] = (uint8_t)forge_u64(&h->forge);
@@ -595,9 +557,10 @@ static void act_half_end(struct hostile *h, struct worker *w)
 	uint64_t session = (forge_u64(&h->forge) >> 24) | 1;
 	mono_ms end = clock_mono_ms() + HOSTILE_DROP_MS;
 
-	if (w->self != ROLE_USER || !wire_up(h, w, &w->auth, RIG_AUTH) || !wire_up(h, w, &w->store, RIG_STORE) || w->store.deaf || w->store.bent ||
+	if (w->self != ROLE_USER || !worker_join(h, w, &w->auth, RIG_AUTH) || !worker_join(h, w, &w->store, RIG_STORE) || w->store.deaf || w->store.bent ||
 	    w->auth.deaf || w->auth.bent || w->granted_count == HOSTILE_GRANTS)
 		return;
+	w->tried = true;
 	auth_start(w, session, "PLAIN", SPAN_LIT("\0mallory@mailroom.test\0mallory-Pw 1"), SPAN_LIT("192.0.2.66"));
 	while (!worker_granted(w, session) && !w->auth.over && clock_mono_ms() < end) {
 		wire_wait(&w->auth, 50);
@@ -613,7 +576,19 @@ static void act_half_end(struct hostile *h, struct worker *w)
 		worker_drain(h, w, &w->store);
 	} while (!w->refused_ask && !w->store.over && clock_mono_ms() < end);
 	if (!w->refused_ask && !w->store.over)
-		wrong(h, "a grant outlived its session");
+		hostile_wrong(h, "a grant outlived its session");
+}
+
+/* what was refused to others, asked for under their sessions */
+static void act_why(struct hostile *h, struct worker *w)
+{
+	uint64_t session = forge_session(&h->forge);
+
+	if (w->self != ROLE_USER || worker_granted(w, session) || !worker_join(h, w, &w->store, RIG_STORE))
+		return;
+	for (uint32_t i = 0; i < 20; i++)
+		(void)wire_send(&w->store, MSG_WHY, &(struct msg_why){.session = session + i * forge_below(&h->forge, 2), .ask = ++w->ask, .max = 50,
+			.peer = SPAN_LIT("127.0.0.1")});
 }
 
 static const struct {
@@ -621,7 +596,7 @@ static const struct {
 	uint32_t weight;
 } acts[] = {
 	{act_valid, 30}, {act_forbidden, 4}, {act_grant, 3}, {act_mutated, 12}, {act_descriptors, 4}, {act_replay, 6}, {act_steal, 10}, {act_sign_in, 5}, {act_half_end, 3},
-	{act_guess, 4}, {act_lock_out, 1}, {act_spool, 8}, {act_sign, 5}, {act_huge, 2}, {act_flood, 2}, {act_broken_off, 5},
+	{act_why, 3}, {act_relay_frames, 4}, {act_others_mail, 25}, {act_dest_flood, 4}, {act_sts_flood, 3}, {act_dkim, 10}, {act_secret, 5}, {act_guess, 4}, {act_lock_out, 1}, {act_spool, 8}, {act_sign, 5}, {act_huge, 2}, {act_flood, 2}, {act_broken_off, 5},
 };
 
 static void hostile_act(struct hostile *h, struct worker *w)
@@ -645,7 +620,9 @@ static void hostile_act(struct hostile *h, struct worker *w)
 
 static void worker_begin(struct hostile *h, struct worker *w)
 {
-	*w = (struct worker){.self = forge_below(&h->forge, 3) ? ROLE_USER : ROLE_MX, .number = ++h->rig.next_worker, .spool_fd = -1};
+	static const enum role_id roles[] = {ROLE_USER, ROLE_USER, ROLE_MX, ROLE_RELAY, ROLE_RELAY};
+
+	*w = (struct worker){.self = roles[forge_below(&h->forge, 5)], .number = ++h->rig.next_worker, .spool_fd = -1};
 	wire_init(&w->store, -1, w->self, ROLE_STORE);
 	wire_init(&w->keys, -1, w->self, ROLE_KEYS);
 	wire_init(&w->auth, -1, w->self, ROLE_AUTH);
@@ -676,6 +653,7 @@ static bool hostile_seed(struct hostile *h, uint64_t seed)
 	h->wrong[0] = '\0';
 	h->log_at = 0;
 	hostile_learn(h);
+	honest_relay_turn(h);
 	for (size_t i = 0; i < HOSTILE_WORKERS; i++)
 		worker_begin(h, &h->workers[i]);
 	count = HOSTILE_ACTS_MIN + forge_below(&h->forge, HOSTILE_ACTS_MAX - HOSTILE_ACTS_MIN);
@@ -686,9 +664,9 @@ static bool hostile_seed(struct hostile *h, uint64_t seed)
 	for (size_t i = 0; i < HOSTILE_WORKERS; i++)
 		worker_end(h, &h->workers[i]);
 	if (needles_found())
-		wrong(h, "a secret came out: %s", needles_found());
+		hostile_wrong(h, "a secret came out: %s", needles_found());
 	if (!rig_well(&h->rig))
-		wrong(h, "%s", h->rig.trouble);
+		hostile_wrong(h, "%s", h->rig.trouble);
 	forge_clear(&h->forge);
 	if (h->wrong[0])
 		(void)printf("seed %llu FAILED: %s\n", (unsigned long long)seed, h->wrong);
@@ -748,6 +726,10 @@ int main(int argc, char **argv)
 	h->log_path = argv[4];
 	if (!needles_read(argv[3]) || !rig_start(&h->rig, argv[1], argv[2]))
 		return 2;
+	if (argc == 7 && !honest_relay_begin(h)) {
+		(void)fprintf(stderr, "hostile: the store leased nothing\n");
+		return 2;
+	}
 	(void)setrlimit(RLIMIT_FSIZE, &files); /* what a worker's own walls say about the files it is lent */
 	(void)printf("serving\n");
 	if (argc > 7 && strcmp(argv[7], "--leak") == 0) {
@@ -756,6 +738,10 @@ int main(int argc, char **argv)
 		for (uint64_t seed = first; seed < first + count; seed++)
 			ok += hostile_seed(h, seed);
 		(void)printf("%zu acts, %zu drops that had to be, %zu bytes received and scanned\n", h->frames, h->drops, h->bytes);
+		if (!honest_relay_end(h)) {
+			(void)printf("the honest relay: %s\n", h->wrong);
+			ok -= ok > 0;
+		}
 		(void)printf("%llu passed, %llu failed\n", (unsigned long long)ok, (unsigned long long)(count - ok));
 		status = ok == count ? 0 : 1;
 		while (getchar() != EOF)

@@ -5,12 +5,13 @@ usage: hostile.py --mailroom PROGRAM --hostile PROGRAM [--seeds N] [--first SEED
 
 Fills a system with secrets (mailboxes, password hashes, the private key), lets `hostile` (hostile.c) play one taken worker a seed, and is the honest clients
 meanwhile: deliveries and POP3 sessions that must all succeed. Prints "N passed, N failed": one for every seed, one for the honest clients, one for what is in
-the mailboxes afterwards, one for the selftest (with a grant the scan does find the secret)."""
+the mailboxes afterwards, one for what is in the queue, one for the selftest (with a grant the scan does find the secret)."""
 import argparse
 import os
 import poplib
 import re
 import smtplib
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -18,6 +19,10 @@ import time
 
 import plant
 from plant import mailroom
+
+
+OUT = 'out.plant.test'  # where the mail goes that waits when the attack begins
+DESTINATIONS, POLICIES = 100, 10000
 
 
 class Honest(threading.Thread):
@@ -77,16 +82,51 @@ class Victim:
         return len(texts) == 3 and all(secret in t for t in texts)
 
 
+def lend_password(system):
+    """a smarthost with a password; which one may ask for is in hostile_relay.c"""
+    path = os.path.join(system.home, 'keys', 'smarthost-password')
+    with open(path, 'w') as f:
+        f.write(plant.token('SMARTHOST') + '\n')
+    os.chmod(path, 0o600)
+    with open(os.path.join(system.home, 'mailroom.conf'), 'a') as f:
+        f.write('smarthost "plant" {\n\thost = "smarthost.plant.test"\n\tlogin = "mailroom@smarthost.plant.test"\n\tpassword-file = "%s"\n}\n' % path)
+
+
+def dkim_key(system):
+    folder = os.path.join(system.home, 'keys', 'dkim', 'mailroom.test')
+    return os.path.join(folder, sorted(x for x in os.listdir(folder) if x.endswith('.key'))[0])
+
+
+def bounded(system):
+    """what floods of a relay may leave in the database, and nothing of the mail that the honest relay had"""
+    db = sqlite3.connect('file:%s?mode=ro' % os.path.join(system.home, 'store', 'mail.db'), uri=True)
+    count = lambda sql, *args: db.execute('SELECT COUNT(*) FROM ' + sql, args).fetchone()[0]  # noqa: E731
+    down, policies, left = count('destination'), count('sts'), count('queue WHERE dest LIKE ?', '%.' + OUT)
+    waits = count('queue')
+    db.close()
+    print('afterwards: %d destinations, %d policies, %d messages that the honest relay delivered are in the queue' % (down, policies, left))
+    return down <= waits + DESTINATIONS and policies <= POLICIES and left == 0
+
+
 def planted_system():
-    system = mailroom.System(accounts=('alice', 'bob', 'mallory'), start=False)
+    system = mailroom.System(accounts=('alice', 'bob', 'mallory'), start=False, conf='workers {\n\trelay = 0\n}\n')
     system.account('victim', password=plant.token('VICTIMPASSWORD'))
     secret = {name: plant.token('MAILBOXOF' + name.upper()) for name in ('victim', 'alice')}
+    system.run('domain', 'dkim', 'add', 'mailroom.test', '--now', '--selector', 'one')
+    lend_password(system)
+    secret['queue'] = plant.token('MAILINTHEQUEUE')
     system.start()
     for name, size in (('victim', 0), ('victim', 40000), ('victim', 1500000), ('alice', 0)):
         plant.deliver(system, 'sender@plant.test', name + '@mailroom.test', plant.message(secret[name], name, size))
     plant.deliver(system, 'sender@plant.test', 'mallory@mailroom.test', plant.message('nothing of importance', 'mallory'))
+    for n in range(6):
+        with smtplib.SMTP_SSL('127.0.0.1', system.port['submissions'], context=plant.NO_CHECK, timeout=60) as s:
+            s.login('alice@mailroom.test', system.password['alice@mailroom.test'])
+            s.sendmail('alice@mailroom.test', ['%d@%d.%s' % (n, n % 3, OUT)], plant.message(secret['queue'], 'alice', n * 30000, 'mailroom.test'))
     system.stop()
     needles = {'mailbox:' + name: s.encode() for name, s in secret.items()}
+    with open(dkim_key(system)) as f:
+        needles['dkim:pem'] = f.read().split('\n')[1][:40].encode()
     needles['password:victim'] = system.password['victim@mailroom.test'].encode()
     needles.update(plant.key_needles(system.home))
     needles.update({k: v for k, v in plant.hash_needles(system.home).items()})
@@ -155,11 +195,12 @@ def main():
         lost = [mid for mid in honest.sent if mid not in held]
         print('afterwards: %d of %d acknowledged messages are held; the mail of the victim is %s' % (len(honest.sent) - len(lost), len(honest.sent),
                                                                                                    'as it was' if unharmed else 'CHANGED'))
+        within = bounded(system)
         leak = start(args, system, '1', '1', '--leak')
         print(leak.stdout.read().strip())
         leak.wait(60)
         print('%.0f s' % (time.monotonic() - t))
-        for ok in (good, unharmed and not lost, leak.returncode == 0):
+        for ok in (good, unharmed and not lost, within, leak.returncode == 0):
             passed, failed = passed + ok, failed + (not ok)
         if failed:
             print('log: the last of %s' % system.log_path)

@@ -1,10 +1,15 @@
 """A bit of everything that roles do, for syscalls.py: all protocols and mechanisms, small and large mail, mail read and deleted, accounts changed, floods, reloads,
 roles that die, a log that is moved into the database, a client that does not read, and the end."""
+import http.server
 import os
+import re
 import signal
 import smtplib
 import socket
 import sqlite3
+import ssl
+import struct
+import threading
 import time
 
 import memory
@@ -12,6 +17,11 @@ import plant
 from plant import mailroom
 
 import odd_mail
+import peers
+import sink
+from liar import A, MX, Liar, wire_name
+
+TXT, AAAA = 16, 28
 
 
 def sign_ins(system):
@@ -161,10 +171,113 @@ def relay(system):
     raise RuntimeError('the network was not taken')
 
 
+def names(system):
+    """recipients elsewhere, whose domains are looked up at a name server that answers shortly, at length, wrongly or never, over IPv4 and IPv6"""
+    liar = Liar()
+    path = os.path.join(system.home, 'mailroom.conf')
+    with open(path) as f:
+        text = f.read()
+    with open(path, 'w') as f:
+        f.write(text.replace('check-recipients = no', 'check-recipients = yes') + 'dns {\n\tresolvers = "%s"\n\tdnssec = no\n\ttimeout = 2s\n}\n' % ' '.join('%s@%d' % (a, liar.port) for a in ('127.0.0.1', '::1')))
+    reload(system)
+    system.wait_log('event=role-ready .*started=dns')
+    for how in ['good%d' % n for n in range(20)] + ['many', 'truncated', 'truncated-for-ever', 'never', 'garbage', 'servfail', 'case']:
+        c = memory.Client(system, 'smtp', 'tls')
+        c.sign_in('plain', 'alice@mailroom.test', system.password['alice@mailroom.test'])
+        c.ask('MAIL FROM:<alice@mailroom.test>')
+        c.ask('RCPT TO:<somebody@%s.liar.test>' % how)
+        c.close()
+    if not any(over == 'tcp' for _, _, over in liar.asked):
+        raise RuntimeError('no name was looked up over TCP')
+    os.kill(system.pid_of('dns')[0], signal.SIGKILL)
+    system.wait_log('event=role-died .*ended=dns')
+    time.sleep(1)
+    liar.close()
+
+
+class Web(http.server.BaseHTTPRequestHandler):
+    """the policy of every domain (RFC 8461)"""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(('version: STSv1\nmode: enforce\nmx: mx.%s\nmax_age: 86400\n' % self.headers['Host'].split(':')[0].removeprefix('mta-sts.')).encode())
+
+    def log_message(self, *args):
+        pass
+
+
+def elsewhere(folder, domains, address):
+    """a sink with TLS for `domains`, the web server with the policy of the first (the others' is where nobody answers), and the name server that knows of both; what is to be closed, and the configuration"""
+    authority = peers.Authority(folder)
+    contexts = []
+    for kind in ('mx', 'mta-sts'):
+        contexts.append(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        contexts[-1].load_cert_chain(*authority.certificate(kind, ['%s.%s' % (kind, d) for d in domains]))
+    web = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Web)
+    web.socket = contexts[1].wrap_socket(web.socket, server_side=True)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    records = {}
+    six = bytes(15) + b'\1'  # nobody is there
+    for d in domains:
+        text = b'v=STSv1; id=1;'
+        records[d] = {MX: [struct.pack('>H', 10) + wire_name('mx.' + d)]}
+        records['mx.' + d] = {A: [bytes(map(int, address.split('.')))], AAAA: [six]}
+        records['_mta-sts.' + d] = {TXT: [bytes([len(text)]) + text]}
+        records['mta-sts.' + d] = {A: [bytes([127, 0, 0, 1])]} if d == domains[0] else {AAAA: [six]}
+    liar = Liar(records)
+    there = sink.Sink(address, context=contexts[0])
+    conf = 'delivery {\n\tport = %d\n\tmta-sts-port = %d\n\tca-file = "%s"\n\tdane = no\n\tipv4-source = "127.0.0.1"\n\tidle = 1s\n\tretry-first = 1s\n\tretry-most = 1s\n}\n' % (
+        there.port, web.server_address[1], authority.trust)
+    return there, web, liar, conf
+
+
+def leave(system):
+    """mail leaves: names, a policy by HTTPS, STARTTLS, small and large; a server that hangs up; relay and fetch die"""
+    domains = ['one.liar.test', 'two.liar.test']
+    there, web, liar, conf = elsewhere(os.path.join(system.home, 'elsewhere'), domains, '127.77.0.1')
+    path = os.path.join(system.home, 'mailroom.conf')
+    with open(path) as f:
+        text = f.read()
+    with open(path, 'w') as f:
+        f.write(re.sub(r'resolvers = ".*"', 'resolvers = "127.0.0.1@%d"' % liar.port, text) + conf)
+    reload(system)
+    for size in (0, 70000, 3000000):
+        for d in domains:
+            send_out(system, d, size)
+    arrive(there, 6)
+    time.sleep(1.5)  # idle connections end
+    for role in ('relay', 'fetch'):
+        mark = system.log_size()
+        os.kill(system.pid_of(role)[0], signal.SIGKILL)
+        system.wait_log('event=role-ready .*started=%s' % role, since=mark, timeout=60)
+    send_out(system, domains[0], 1000)
+    arrive(there, 7)
+    there.close()
+    send_out(system, domains[1], 1000)
+    time.sleep(1.5)
+    web.shutdown()
+    liar.close()
+
+
+def send_out(system, domain, size):
+    with smtplib.SMTP_SSL('127.0.0.1', system.port['submissions'], context=plant.NO_CHECK, timeout=60) as s:
+        s.login('alice@mailroom.test', system.password['alice@mailroom.test'])
+        s.sendmail('alice@mailroom.test', ['somebody@' + domain], plant.message('load', 'alice', size, 'mailroom.test'))
+
+
+def arrive(there, count):
+    end = time.monotonic() + 60
+    while len(there.mail) < count:
+        if time.monotonic() > end:
+            raise RuntimeError('%d of %d messages arrived elsewhere' % (len(there.mail), count))
+        time.sleep(0.1)
+
+
 def everything():
     with memory.open_system() as system:
         system.account('bob')
-        for step in (sign_ins, mail, filters, broken_off, much_mail, locked, administer, reload, relay, die):
+        for step in (sign_ins, mail, filters, broken_off, much_mail, locked, administer, reload, relay, die, names, leave):
             t = time.monotonic()
             step(system)
             print('   %s: %.0f s' % (step.__name__, time.monotonic() - t), flush=True)

@@ -15,13 +15,17 @@ import re
 import socket
 import ssl
 import sys
+import tempfile
 import time
 
 import plant
 from plant import mailroom
 
+import peers
+import sink
+
 # where each kind may be
-ALLOWED = {'password': (), 'hash': ('auth',), 'key': ('keys',), 'text': ('mx', 'user', 'store')}
+ALLOWED = {'password': (), 'hash': ('auth',), 'key': ('keys',), 'text': ('mx', 'user', 'store', 'relay'), 'smarthost': ('keys',)}
 
 
 class Client:
@@ -240,9 +244,9 @@ WAYS += [('pop3', how, tls, version) for how in ('pass', 'plain', 'plain-later',
 QUICK = WAYS[0:1] + WAYS[5:6] + WAYS[10:11] + WAYS[15:16] + WAYS[17:18] + WAYS[20:21] + WAYS[26:27] + WAYS[31:32] + WAYS[33:34]
 
 
-def open_system():
+def open_system(more=''):
     """passwords may come in the clear, too"""
-    system = mailroom.System(accounts=(), start=False, conf='workers {\n\tmx = 1\n\tuser = 2\n}\n'
+    system = mailroom.System(accounts=(), start=False, conf=more + 'workers {\n\tmx = 1\n\tuser = 2\n}\n'
                              'auth {\n\tfailure-delay = 50ms\n\tfailures-per-address = 1000\n}\n')
     path = os.path.join(system.home, 'mailroom.conf')
     with open(path) as f:
@@ -252,7 +256,43 @@ def open_system():
     with open(path, 'w') as f:
         f.write(text)
     system.account('alice')
+    system.run('domain', 'dkim', 'add', 'mailroom.test', '--now', '--selector', 'one')
     return system.start()
+
+
+def leave(system, needles, there):
+    """through the smarthost, signed in the name of the domain: small and large"""
+    count = len(there.mail)
+    for size in (0, 300000):
+        secret = plant.token('LEAVES')
+        needles[secret.encode()] = ('text', '%d bytes that left' % size)
+        c = Client(system, 'smtp', 'tls')
+        c.sign_in('plain', 'alice@mailroom.test', system.password['alice@mailroom.test'])
+        for line in ('MAIL FROM:<alice@mailroom.test>', 'RCPT TO:<somebody@elsewhere.test>', 'DATA'):
+            c.ask(line)
+        c.ask(plant.message(secret, 'alice', size, 'mailroom.test') + '.')
+        c.close()
+    end = time.monotonic() + 60
+    while len(there.mail) < count + 2:
+        if time.monotonic() > end:
+            raise RuntimeError('the smarthost got %d messages' % len(there.mail))
+        time.sleep(0.1)
+
+
+class Smarthost:
+    """a server elsewhere that wants a password, and what the configuration says of it"""
+
+    def __init__(self, folder):
+        self.password = plant.token('SMARTHOST')
+        authority = peers.Authority(folder)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*authority.certificate('smarthost', ['127.0.0.1']))
+        path = os.path.join(folder, 'password')
+        with open(path, 'w') as f:
+            f.write(self.password + '\n')
+        self.sink = sink.Sink(context=context, login={'me@isp.test': self.password})
+        self.conf = 'smarthost isp { host = 127.0.0.1 port = %d login = "me@isp.test" password-file = "%s" }\n' % (self.sink.port, path)
+        self.conf += 'delivery { smarthost = isp ca-file = "%s" idle = 1s }\n' % authority.trust
 
 
 def sign_ins(system, scan, ways):
@@ -316,12 +356,25 @@ def main():
     os.environ['MAILROOM'] = args.mailroom
     if os.geteuid():
         sys.exit('memory.py reads the memory of other users\' processes: run it as root')
-    with open_system() as system:
+    with tempfile.TemporaryDirectory(prefix='mailroom-memory.') as folder:
+        os.chmod(folder, 0o755)
+        there = Smarthost(folder)
+        try:
+            return scan_all(args, there)
+        finally:
+            there.sink.close()
+
+
+def scan_all(args, there):
+    with open_system(there.conf) as system:
         scan = Scan(system, args.verbose)
         held = sign_ins(system, scan, QUICK if args.quick else WAYS)
         held += crowd(system, scan)
         scan.look('%d connections, right after a crowd signed in' % len(held))
         mail(system, scan.needles)
+        leave(system, scan.needles, there.sink)
+        scan.needles.update({form: ('smarthost', 'its password') for form in forms(there.password)})
+        scan.needles.update({data: ('key', 'dkim ' + name) for name, data in plant.key_needles(system.home, 'dkim/mailroom.test/one.key').items()})
         scan.needles.update({data: ('key', name) for name, data in plant.key_needles(system.home).items()})
         scan.needles.update({data: ('hash', name) for name, data in plant.hash_needles(system.home).items() if name.endswith(('alice', 'person0', 'person7'))})
         time.sleep(1)

@@ -21,9 +21,9 @@ def token(kind):
     return '%s%s' % (kind, base64.b32encode(secrets.token_bytes(20)).decode().rstrip('='))
 
 
-def message(secret, name, size=0):
+def message(secret, name, size=0, domain='plant.test'):
     """headers and text that hold `secret` at every turn"""
-    lines = ['From: %s@plant.test' % name, 'Subject: %s' % secret, 'Message-ID: <%s.%s@plant.test>' % (name, secrets.token_hex(8)), '']
+    lines = ['From: %s@%s' % (name, domain), 'Subject: %s' % secret, 'Message-ID: <%s.%s@plant.test>' % (name, secrets.token_hex(8)), '']
     lines += ['%s line %d of the text' % (secret, n) for n in range(max(3, size // 70))]
     return '\r\n'.join(lines) + '\r\n'
 
@@ -33,10 +33,10 @@ def deliver(system, sender, to, text):
         s.sendmail(sender, [to], text)
 
 
-def key_needles(home):
+def key_needles(home, path='default.key'):
     """PEM text, DER, and the private number itself"""
     out = {}
-    path = os.path.join(home, 'keys', 'default.key')
+    path = os.path.join(home, 'keys', path)
     with open(path) as f:
         body = [line.strip() for line in f if line.strip() and not line.startswith('-----')]
     der = base64.b64decode(''.join(body))

@@ -114,7 +114,7 @@ bool rig_start(struct rig *r, const char *program, const char *home)
 		(void)fprintf(stderr, "hostile: %s\n", err.words);
 		return false;
 	}
-	r->conf->workers_mx = r->conf->workers_user = 1;
+	r->conf->workers_mx = r->conf->workers_user = r->conf->workers_relay = 1;
 	buf_init(&text, 4 << 20);
 	conf_write(r->conf, &text);
 	for (int i = 0; i < RIG_ROLES; i++) {

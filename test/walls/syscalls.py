@@ -20,11 +20,11 @@ import tempfile
 import plant
 
 DEF = os.path.join(plant.ROOT, 'src/loop/sandbox_calls.def')
-ROLES = ('mx', 'user', 'auth', 'keys', 'store')
+ROLES = ('mx', 'user', 'auth', 'keys', 'store', 'dns', 'relay', 'fetch')
 GROUPS = {'IN_' + r.upper(): {r} for r in ROLES}
-GROUPS.update(IN_ALL=set(ROLES), IN_NET={'mx', 'user'}, IN_FILES={'auth', 'store'}, IN_THREADS=set())
+GROUPS.update(IN_ALL=set(ROLES), IN_NET={'mx', 'user'}, IN_OUT={'dns', 'relay', 'fetch'}, IN_FILES={'auth', 'store'}, IN_THREADS=set())
 # what strace calls otherwise
-ALIASES = {'IPPROTO_TCP': 'SOL_TCP'}
+ALIASES = {'IPPROTO_TCP': 'SOL_TCP', 'IPPROTO_IP': 'SOL_IP', 'IPPROTO_IPV6': 'SOL_IPV6'}
 
 Entry = collections.namedtuple('Entry', 'roles call words answer reason line')
 

@@ -32,6 +32,7 @@ static const struct smtp_verb smtp_verbs[] = {
 	VERB("NOOP", smtp_noop_run, VERB_IDLE | VERB_LAST),
 	VERB("VRFY", smtp_vrfy_run, VERB_IDLE | VERB_LAST),
 	VERB("HELP", smtp_help_run, VERB_IDLE),
+	VERB("XWHY", smtp_xwhy_run, VERB_IDLE),
 	VERB("EXPN", NULL, VERB_IDLE | VERB_OFF | VERB_LAST),
 	VERB("ETRN", NULL, VERB_OFF),
 	VERB("ATRN", NULL, VERB_OFF),

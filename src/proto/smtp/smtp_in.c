@@ -152,6 +152,10 @@ static enum smtp_want smtp_in_ask_barrier(struct smtp_in *s, struct smtp_ask *as
 		ask->body_bytes = s->message.bytes;
 		return SMTP_WANT_ACCEPT;
 	}
+	if (s->wait == SMTP_WAIT_WHY) {
+		ask->why_max = s->why_max;
+		return SMTP_WANT_WHY;
+	}
 	ask->bytes = buf_span(&s->sasl);
 	if (s->wait == SMTP_WAIT_AUTH_STEP)
 		return SMTP_WANT_AUTH_STEP;

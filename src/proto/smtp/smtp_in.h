@@ -23,6 +23,7 @@ struct smtp_rules {
 	bool auth;                 /* AUTH is offered */
 	bool auth_cleartext;       /* ... also without TLS */
 	bool tls_required;         /* MAIL only after TLS (530, tls-required) */
+	bool why;                  /* submission: XWHY is offered; the owner has a history */
 	bool auth_by_owner;        /* submission: a MAIL without sign-in is not refused here but asked about; the owner knows of relay windows and networks */
 	bool early_refused;        /* text behind EHLO, HELO, DATA, NOOP, VRFY, EXPN before the reply has left: 451 protocol-violation (RFC 2920 3.1) */
 	const char *mechanisms;    /* "PLAIN LOGIN SCRAM-SHA-256"; -PLUS is listed only under TLS (SCRAM-SHA-256-PLUS must be in the list) */
@@ -48,6 +49,7 @@ enum smtp_want {
 	SMTP_WANT_AUTH_STEP, /* the client's decoded response in ask.bytes */
 	SMTP_WANT_AUTH_CANCEL, /* the client gave up ("*"), or the session ended meanwhile: forget it, no answer expected */
 	SMTP_WANT_BODY,      /* message bytes in ask.bytes (dots removed), valid until the next feed: take all of them. More than one may follow */
+	SMTP_WANT_WHY,       /* what was refused to the signed-in account of late? at most ask.why_max events; answer with smtp_in_why */
 	SMTP_WANT_ACCEPT,    /* the message is complete: commit it, then smtp_in_answer */
 	SMTP_WANT_DISCARD,   /* forget the body taken so far (too big, malformed, RSET between BDATs, connection lost) */
 	SMTP_WANT_RESET,     /* the transaction is over (RSET, EHLO, accepted, refused): envelope copies can go */
@@ -81,6 +83,7 @@ struct smtp_ask { /* spans are valid until the answer (RCPT, MAIL, AUTH) or the 
 	bool has_initial;
 	/* ACCEPT: the accepted recipients, iterate with smtp_in_rcpt(); body facts. RCPT: how many of this transaction are accepted, or still open before this one */
 	uint32_t rcpt_count;
+	uint32_t why_max;              /* WHY */
 	const struct header_facts *header;
 	uint64_t body_bytes;           /* all bytes handed out with BODY */
 };
@@ -116,6 +119,17 @@ void smtp_in_answer(struct smtp_in *s, uint32_t ask_id, const struct verdict *v)
 void smtp_in_auth_challenge(struct smtp_in *s, struct span decoded);
 void smtp_in_auth_ok(struct smtp_in *s, struct span account, struct span final_data); /* final_data: SCRAM server-final, sent as a last challenge where RFC 4954 needs it; may be empty */
 void smtp_in_auth_fail(struct smtp_in *s, enum cause_id cause, const struct cause_facts *facts);
+
+/* One refusal in the answer to XWHY, which is this server's own: `250-slug=S code=NNN at=TIME session=REF [command=X] [limit=X] [retry=X] [detail=X]` for each, the
+ * newest first, values in xtext (RFC 3461 4), then `250 2.0.0 N events`. */
+struct smtp_why {
+	int64_t at_ms; /* wall clock */
+	uint64_t session;
+	unsigned code;
+	struct span slug, command, limit, retry, detail;
+};
+/* cause: CAUSE_NONE, or why the question cannot be answered */
+void smtp_in_why(struct smtp_in *s, uint32_t ask_id, enum cause_id cause, const struct smtp_why *events, size_t count);
 
 /* TLS is up (also call it right after new for implicit TLS): forgets EHLO, envelope and SASL state (RFC 3207 4.2) */
 void smtp_in_tls_done(struct smtp_in *s, mono_ms now);

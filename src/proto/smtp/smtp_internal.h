@@ -17,6 +17,7 @@ enum {
 	SMTP_CHUNK_SMALL_BYTES = 64,    /* BDAT: smaller ones count against noop_max, but for the last */
 	SMTP_FLOOD_BYTES = 64 << 20,    /* refused message bytes that are swallowed beyond twice the limit */
 	SMTP_RATE_GRACE_MS = 60000,     /* before data_rate_floor counts */
+	SMTP_WHYS_MAX = 10,             /* XWHY in one session */
 	SMTP_CAUSES_KEPT = 8,           /* different causes counted among refused recipients */
 	SMTP_SENTENCE_BYTES = 200,
 	SMTP_SHOWN_BYTES = 320,         /* of an address in facts and events */
@@ -34,7 +35,7 @@ enum smtp_state {
 	SMTP_STATE_CLOSED, /* input is dropped */
 };
 
-enum smtp_wait { SMTP_WAIT_NONE, SMTP_WAIT_MAIL, SMTP_WAIT_AUTH, SMTP_WAIT_AUTH_STEP, SMTP_WAIT_ACCEPT };
+enum smtp_wait { SMTP_WAIT_NONE, SMTP_WAIT_MAIL, SMTP_WAIT_AUTH, SMTP_WAIT_AUTH_STEP, SMTP_WAIT_ACCEPT, SMTP_WAIT_WHY };
 
 /* a RCPT whose reply has not left yet: asked, or answered and waiting for its turn. Lives in the scratch arena */
 struct smtp_slot {
@@ -97,7 +98,7 @@ struct smtp_in {
 	bool finish_message; /* shutdown waits for the message that is coming in */
 	enum cause_id shutdown;
 	uint32_t next_id, wait_id;
-	uint32_t transactions, bad_commands, noops, auth_failures, unauth_commands;
+	uint32_t transactions, bad_commands, noops, auth_failures, unauth_commands, whys, why_max;
 	uint32_t rcpts_refused; /* for good, since the last accepted message */
 	uint32_t slots_open, rcpt_count, rcpt_size;
 	mono_ms now, since, session_since; /* latest known; last complete command; birth or last accepted message */
@@ -153,6 +154,9 @@ bool smtp_auth_usable(const struct smtp_in *s);
 void smtp_auth_run(struct smtp_in *s, struct span arg);
 void smtp_auth_line(struct smtp_in *s, struct span line, enum cause_id fault); /* the client's response; fault: the line is no good */
 void smtp_auth_forget(struct smtp_in *s); /* AUTH_CANCEL where the owner has one in hand */
+
+/* smtp_why.c */
+void smtp_xwhy_run(struct smtp_in *s, struct span arg);
 
 /* smtp_envelope.c */
 void smtp_mail_run(struct smtp_in *s, struct span arg);

@@ -89,6 +89,8 @@ void smtp_ehlo_run(struct smtp_in *s, struct span arg)
 		smtp_reply(s, "250-REQUIRETLS\r\n"); /* RFC 8689 3: only under TLS */
 	if (smtp_auth_usable(s))
 		smtp_ehlo_auth(s);
+	if (r->why && r->kind == SMTP_KIND_SUBMISSION)
+		smtp_reply(s, "250-XWHY\r\n"); /* this server's own */
 	buf_printf(&s->out, "250-LIMITS MAILMAX=%u RCPTMAX=%u\r\n", r->transaction_max, r->rcpt_max); /* RFC 9422 */
 	smtp_reply(s, "250 HELP\r\n");
 }

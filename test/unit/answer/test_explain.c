@@ -38,14 +38,20 @@ static const struct known known_lines[] = {
 	{"550 Please turn on SMTP Authentication in your mail client.", "auth-required", NULL},
 	{"530 5.7.0 Must issue a STARTTLS command first", "tls-required", NULL},
 	{"535 5.7.8 Username and Password not accepted. Learn more at", "auth-bad-credentials", NULL},
-	{"535-5.7.8 Username and Password not accepted. For more information, go to\r\n535 5.7.8  https://support.google.com/mail/?p=BadCredentials d2e1 - gsmtp", "auth-bad-credentials", NULL},
+	{"535-5.7.8 Username and Password not accepted. For more information, go to\r\n535 5.7.8  "
+	 "https://support.google.com/mail/?p=BadCredentials d2e1 - gsmtp",
+	 "auth-bad-credentials", NULL},
 	{"535 5.7.8 Error: authentication failed: UGFzc3dvcmQ6", "auth-bad-credentials", NULL},
 	{"535 Incorrect authentication data", "auth-bad-credentials", NULL},
 	{"535 5.7.3 Authentication unsuccessful", "auth-bad-credentials", NULL},
 	{"535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.", "auth-disabled-by-admin", NULL},
 	{"535 5.7.139 Authentication unsuccessful, basic authentication is disabled.", "auth-basic-disabled", NULL},
-	{"534-5.7.9 Application-specific password required. Learn more at\n534 5.7.9  https://support.google.com/mail/?p=InvalidSecondFactor", "auth-app-password", NULL},
-	{"534-5.7.14 <https://accounts.google.com/signin/continue?sarp=1> Please log in via\n534-5.7.14 your web browser and then try again.", "auth-web-login", NULL},
+	{"534-5.7.9 Application-specific password required. Learn more at\n534 5.7.9  "
+	 "https://support.google.com/mail/?p=InvalidSecondFactor",
+	 "auth-app-password", NULL},
+	{"534-5.7.14 <https://accounts.google.com/signin/continue?sarp=1> Please log in via\n534-5.7.14 your web browser and then try "
+	 "again.",
+	 "auth-web-login", NULL},
 	{"454 4.7.0 Temporary authentication failure: Connection lost to authentication server", "auth-temporarily-unavailable", NULL},
 	{"454 4.7.0 Too many login attempts, please try again later.", "auth-rate-limited", NULL},
 	{"504 5.5.4 Unrecognized authentication type", "auth-mechanism-unknown", "tls-required"},
@@ -57,12 +63,15 @@ static const struct known known_lines[] = {
 	{"550 5.7.1 Unable to relay", "relay-denied-unauth", NULL},
 	{"553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)", "relay-denied-unauth", NULL},
 	{"550 5.7.1 <a@example.org>... Relaying denied. Proper authentication required.", "relay-denied-unauth", NULL},
-	{"550-Please turn on SMTP Authentication in your mail client, or login to the\n550 IMAP/POP3 server before sending your message.", "pop-before-smtp", "auth-required"},
+	{"550-Please turn on SMTP Authentication in your mail client, or login to the\n550 IMAP/POP3 server before sending your message.",
+	 "pop-before-smtp", "auth-required"},
 	{"553 5.7.1 <a@example.org>: Sender address rejected: not owned by user bob", "sender-not-owned", NULL},
 	{"450 4.1.8 <a@nowhere.test>: Sender address rejected: Domain not found", "sender-domain-not-found", NULL},
 	/* recipients */
 	{"550 5.1.1 <x@example.org>: Recipient address rejected: User unknown in local recipient table", "rcpt-unknown", NULL},
-	{"550-5.1.1 The email account that you tried to reach does not exist. Please try\r\n550-5.1.1 double-checking the recipient's email address for typos", "rcpt-unknown", NULL},
+	{"550-5.1.1 The email account that you tried to reach does not exist. Please try\r\n550-5.1.1 double-checking the recipient's "
+	 "email address for typos",
+	 "rcpt-unknown", NULL},
 	{"550 5.2.1 The email account that you tried to reach is disabled.", "rcpt-disabled", NULL},
 	{"452 4.2.2 The email account that you tried to reach is over quota.", "rcpt-mailbox-full", NULL},
 	{"552 5.2.2 <x@example.org>: user is over quota", "rcpt-mailbox-full", NULL},
@@ -85,16 +94,20 @@ static const struct known known_lines[] = {
 	{"552 5.3.4 Message size exceeds fixed limit", "message-too-big", NULL},
 	{"554 5.4.6 Too many hops", "mail-loop", NULL},
 	{"554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org", "ip-dnsbl", NULL},
-	{"554 5.7.1 Client host blocked using zen.spamhaus.org; Error: open resolver; https://check.spamhaus.org/returnc/pub/192.0.2.1/", "dnsbl-query-refused", NULL},
+	{"554 5.7.1 Client host blocked using zen.spamhaus.org; Error: open resolver; https://check.spamhaus.org/returnc/pub/192.0.2.1/",
+	 "dnsbl-query-refused", NULL},
 	{"550 5.7.26 Unauthenticated email from example.org is not accepted due to domain's DMARC policy.", "dmarc-reject", NULL},
 	{"550 5.7.25 Client host rejected: cannot find your reverse hostname, [192.0.2.1]", "rdns-missing", NULL},
-	{"421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred due to unexpected volume or user complaints", "ip-reputation-throttle", NULL},
+	{"421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred due to unexpected volume or user complaints",
+	 "ip-reputation-throttle", NULL},
 	{"452 4.3.1 Insufficient system storage", "server-storage-full", NULL},
 	{"421 4.3.2 Service shutting down", "server-shutting-down", NULL},
 	{"421 Too many concurrent SMTP connections from this IP address; please try again later.", "too-many-connections-address", NULL},
-	{"552-5.7.0 This message was blocked because its content presents a potential\n552 5.7.0 security issue.", "attachment-type-blocked", NULL},
+	{"552-5.7.0 This message was blocked because its content presents a potential\n552 5.7.0 security issue.",
+	 "attachment-type-blocked", NULL},
 	{"smtp;550 5.4.1 [a@example.org]: Recipient address rejected: Access denied", "rcpt-unknown", NULL},
-	{"smtp;550 Message was not accepted -- invalid mailbox. Local mailbox a@example.org is unavailable: account is disabled", "rcpt-disabled", NULL},
+	{"smtp;550 Message was not accepted -- invalid mailbox. Local mailbox a@example.org is unavailable: account is disabled",
+	 "rcpt-disabled", NULL},
 	{"550 5.7.1 Service unavailable; client [192.0.2.1] blocked using a list", "ip-dnsbl", NULL},
 	{"554 5.7.1 Spam message rejected; If this is not spam contact abuse", "spam-content", NULL},
 	{"450 4.2.1 The recipient has exceeded message rate limit. Try again later.", "rcpt-rate-limited", NULL},
@@ -181,8 +194,13 @@ static void test_codes_and_slugs(void **state)
 /* what we say ourselves is known for certain, in every form, also when only the last line is shown */
 static void test_own_replies(void **state)
 {
-	const struct cause_facts facts = {.rcpt = SPAN_LIT("bob@example.org"), .command = SPAN_LIT("DATA"), .detail = SPAN_LIT("no @ in it"),
-		.limit = SPAN_LIT("25 MiB"), .sender = SPAN_LIT("a@b.example"), .missing = SPAN_LIT("MAIL FROM"), .retry = SPAN_LIT("30 s")};
+	const struct cause_facts facts = {.rcpt = SPAN_LIT("bob@example.org"),
+					  .command = SPAN_LIT("DATA"),
+					  .detail = SPAN_LIT("no @ in it"),
+					  .limit = SPAN_LIT("25 MiB"),
+					  .sender = SPAN_LIT("a@b.example"),
+					  .missing = SPAN_LIT("MAIL FROM"),
+					  .retry = SPAN_LIT("30 s")};
 
 	(void)state;
 	for (int id = CAUSE_NONE + 1; id < CAUSE_COUNT; id++) {
@@ -218,11 +236,19 @@ static void test_own_reply_with_rule(void **state)
 		const char *text, *slug;
 		bool own;
 	} cases[] = {
-		{"550 5.1.1 There is no mailbox x@example.org here: check the address for a typing error (rcpt-unknown; rule: example.org; ref 8Q2K4M1T)", "rcpt-unknown", true},
-		{"550 5.1.1 There is no mailbox x@example.org here: check the address for a typing error (rcpt-unknown; rule: server)", "rcpt-unknown", true},
-		{"503 5.5.1 No recipient was accepted: x (rcpt-none-accepted: spam-content, rcpt-unknown; rule: server; ref 8Q2K)", "spam-content", true},
-		{"550 5.1.1 There is no mailbox x@example.org here: check the address for a typing error (rcpt-unknown; rule: a; rule: b; ref 8Q2K)", "rcpt-unknown", false},
-		{"550 5.1.1 There is no mailbox x@example.org here: check the address for a typing error (rcpt-unknown; because: a; ref 8Q2K)", "rcpt-unknown", false},
+		{"550 5.1.1 There is no mailbox x@example.org here: check the address for a typing error (rcpt-unknown; rule: example.org; "
+		 "ref 8Q2K4M1T)",
+		 "rcpt-unknown", true},
+		{"550 5.1.1 There is no mailbox x@example.org here: check the address for a typing error (rcpt-unknown; rule: server)",
+		 "rcpt-unknown", true},
+		{"503 5.5.1 No recipient was accepted: x (rcpt-none-accepted: spam-content, rcpt-unknown; rule: server; ref 8Q2K)",
+		 "spam-content", true},
+		{"550 5.1.1 There is no mailbox x@example.org here: check the address for a typing error (rcpt-unknown; rule: a; rule: b; "
+		 "ref 8Q2K)",
+		 "rcpt-unknown", false},
+		{"550 5.1.1 There is no mailbox x@example.org here: check the address for a typing error (rcpt-unknown; because: a; ref "
+		 "8Q2K)",
+		 "rcpt-unknown", false},
 	};
 
 	(void)state;
@@ -287,7 +313,7 @@ static void test_hostile_input(void **state)
 		big[i] = (uint8_t)(i * 131 + i / 7);
 	explain_text(span_of(big, sizeof(big)), &e);
 	for (size_t i = 0; i < sizeof(big); i++)
-		big[i] = (uint8_t)"550-5.7.1 ("[i % 11];
+		big[i] = (uint8_t) "550-5.7.1 ("[i % 11];
 	explain_text(span_of(big, sizeof(big)), &e);
 	/* what is printed comes from the catalogue, never from the text */
 	explain_text(SPAN_LIT("550 5.7.1 \033[2J relay access denied \007 (rcpt-unknown; ref \033[31m)"), &e);
@@ -296,6 +322,16 @@ static void test_hostile_input(void **state)
 		explain_why(&why, &e.found[i]);
 	for (size_t i = 0; i < why.len; i++)
 		assert_true(why.ptr[i] >= ' ' && why.ptr[i] < 0x7f);
+	/* a code counts as far as the text has it */
+	buf_reset(&why);
+	explain_text(SPAN_LIT("550 Relay access denied"), &e);
+	explain_why(&why, &e.found[0]);
+	assert_true(span_find_span(buf_span(&why), SPAN_LIT("the code 550")) < why.len);
+	assert_true(span_find_span(buf_span(&why), SPAN_LIT("5.7.1")) == why.len);
+	buf_reset(&why);
+	explain_text(SPAN_LIT("550 5.7.1 Relay access denied"), &e);
+	explain_why(&why, &e.found[0]);
+	assert_true(span_find_span(buf_span(&why), SPAN_LIT("the code 550 5.7.1")) < why.len);
 	buf_clear(&why);
 	/* every cut of a reply is taken without harm */
 	for (size_t i = 0; i <= 48; i++)
@@ -305,11 +341,8 @@ static void test_hostile_input(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_known_lines),
-		cmocka_unit_test(test_codes_and_slugs),
-		cmocka_unit_test(test_own_replies), cmocka_unit_test(test_own_reply_with_rule),
-		cmocka_unit_test(test_quoted_slugs),
-		cmocka_unit_test(test_earlier_refusal),
+		cmocka_unit_test(test_known_lines),	    cmocka_unit_test(test_codes_and_slugs), cmocka_unit_test(test_own_replies),
+		cmocka_unit_test(test_own_reply_with_rule), cmocka_unit_test(test_quoted_slugs),    cmocka_unit_test(test_earlier_refusal),
 		cmocka_unit_test(test_hostile_input),
 	};
 

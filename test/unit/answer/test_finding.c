@@ -98,6 +98,52 @@ static const struct input inputs[] = {
 	 "addresses had permanent fatal errors -----\n<bob@example.com>\n    (reason: 550 5.1.1 User unknown)\n\n"
 	 "   ----- Transcript of session follows -----\n... while talking to mx.example.com.:\n>>> RCPT To:<bob@example.com>\n<<< 550 "
 	 "5.1.1 User unknown\n550 5.1.1 <bob@example.com>... User unknown\n"},
+	{"RFC 3464 in base64 and quoted-printable, with the sender's mail behind it", FORM_BOUNCE, "rcpt-mailbox-full", NULL,
+	 "bob@example.com",
+	 "From: MAILER-DAEMON@mx.example.org\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status;\r\n "
+	 "boundary=\"=_x\"\r\n\r\n--=_x\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+	 "WW91ciBtZXNzYWdlIGNvdWxkIG5vdCBiZSBkZWxpdmVyZWQu\r\n\r\n--=_x\r\nContent-Type: message/delivery-status\r\n"
+	 "Content-Transfer-Encoding: quoted-printable\r\n\r\nReporting-MTA: dns; mx.example.org\r\n\r\nFinal-Recipient: "
+	 "rfc822;=\r\n bob@example.com\r\nAction: failed\r\nStatus: 5.2.2\r\nDiagnostic-Code: smtp; 552 5.2.2 Mailbox is=20full\r\n\r\n"
+	 "--=_x\r\nContent-Type: message/rfc822\r\n\r\nSubject: 550 relay not permitted\r\n\r\nuser unknown\r\n--=_x--\r\n"},
+	{"a report that somebody forwarded", FORM_BOUNCE, "spf-fail", NULL, NULL,
+	 "From: alice@example.org\nSubject: Fwd: what is this?\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=a\n\n--a\n"
+	 "Content-Type: text/plain\n\nCan you help me? It says that the mailbox is full.\n--a\nContent-Type: message/rfc822\n\n"
+	 "Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\nContent-Type: text/plain\n\nUndelivered.\n--b\n"
+	 "Content-Type: message/delivery-status\n\nReporting-MTA: dns; mx\n\nAction: failed\nFinal-Recipient: rfc822;b@example.com\n"
+	 "Status: 5.7.23\nDiagnostic-Code: smtp; 550 5.7.23 SPF validation failed\n\n--b--\n--a--\n"},
+	{"Exchange, nothing but HTML", FORM_BOUNCE, "rcpt-unknown", NULL, NULL,
+	 "From: postmaster@example.org\nSubject: Undeliverable: x\nContent-Type: text/html; charset=us-ascii\n"
+	 "Content-Transfer-Encoding: quoted-printable\n\n<html><head><style>p { color: red }</style></head><body><p><b>Delivery has failed "
+	 "to "
+	 "these recipients or groups:</b></p><p><a href=3D\"mailto:b@example.com\">b@example.com</a></p><p>Diagnostic information for "
+	 "administrators:</p><p>Generating server: EX1<br>b@example.com<br>Remote Server returned &#39;550 5.1.10 RESOLVER.ADR.Reci=\n"
+	 "pientNotFound; Recipient not found by SMTP address lookup&#39;</p></body></html>\n"},
+	{"IMAP", FORM_TRANSCRIPT, "auth-bad-credentials", NULL, NULL,
+	 "S: * OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] Dovecot ready.\nC: 1 LOGIN alice c2VjcmV0\nS: 1 NO [AUTHENTICATIONFAILED] "
+	 "Authentication "
+	 "failed.\n"},
+	{"two conversations of nodemailer woven into each other", FORM_TRANSCRIPT, "rcpt-unknown", NULL, "nobody@example.com",
+	 "[2026-11-22 11:57:21] DEBUG [cDYfWw5rFKQ] S: 220 mx.example.com ESMTP\n[2026-11-22 11:57:21] DEBUG [lHr1v5x3A] S: 220 "
+	 "mx.example.com ESMTP\n[2026-11-22 11:57:21] DEBUG [cDYfWw5rFKQ] C: EHLO a\n[2026-11-22 11:57:21] DEBUG [lHr1v5x3A] C: EHLO a\n"
+	 "[2026-11-22 11:57:21] DEBUG [lHr1v5x3A] S: 250 mx\n[2026-11-22 11:57:21] DEBUG [cDYfWw5rFKQ] S: 250 mx\n"
+	 "[2026-11-22 11:57:21] DEBUG [cDYfWw5rFKQ] C: MAIL FROM:<a@example.org>\n[2026-11-22 11:57:21] DEBUG [lHr1v5x3A] C: MAIL "
+	 "FROM:<a@example.org>\n[2026-11-22 11:57:21] DEBUG [lHr1v5x3A] S: 250 ok\n[2026-11-22 11:57:21] DEBUG [cDYfWw5rFKQ] S: 250 ok\n"
+	 "[2026-11-22 11:57:21] DEBUG [cDYfWw5rFKQ] C: RCPT TO:<friend@example.com>\n[2026-11-22 11:57:21] DEBUG [lHr1v5x3A] C: RCPT "
+	 "TO:<nobody@example.com>\n[2026-11-22 11:57:21] DEBUG [cDYfWw5rFKQ] S: 250 ok\n[2026-11-22 11:57:21] DEBUG [lHr1v5x3A] S: 550 "
+	 "5.1.1 "
+	 "User unknown\n"},
+	{"the server's own domain: no question of relaying", FORM_TRANSCRIPT, "rcpt-unknown", "opensmtpd", NULL,
+	 "220 mail.example.net ESMTP OpenSMTPD\nHELO f\n250 mail.example.net Hello f\nMAIL FROM:<foo@example.com>\n250 2.0.0: Ok\nRCPT "
+	 "TO:<nonexistent@example.net>\n550 Invalid recipient\n"},
+	{"Exim's own debugging", FORM_TRANSCRIPT, "helo-invalid", "postfix", NULL,
+	 "  759   SMTP<< 220 mx.example.org ESMTP Postfix\n  759   SMTP>> EHLO 15b0717dc4c2\n  759   SMTP<< 250-mx.example.org\n"
+	 "  759          250-PIPELINING\n  759          250 DSN\n  759   SMTP>> MAIL FROM:<>\n  759   SMTP>> RCPT TO:<b@example.org>\n"
+	 "  759   SMTP>> DATA\n  759   SMTP<< 250 2.1.0 Ok\n  759   SMTP<< 504 5.5.2 <15b0717dc4c2>: Helo command rejected: need "
+	 "fully-qualified hostname\n  759   SMTP<< 554 5.5.1 Error: no valid recipients\n"},
+	{"one line of a log", FORM_LOG, "relay-denied-unauth", NULL, "Relay access denied",
+	 "Nov 22 09:11:19 mx postfix/smtpd[1]: NOQUEUE: reject: RCPT from h[192.0.2.1]: 554 5.7.1 <b@example.com>: Relay access denied; "
+	 "from=<a@example.org> to=<b@example.com>"},
 	{"a log", FORM_LOG, NULL, NULL, NULL,
 	 "Nov 22 09:11:19 mx postfix/smtpd[24789]: connect from unknown[127.0.0.1]\nNov 22 09:11:19 mx postfix/smtpd[24789]: lost "
 	 "connection after CONNECT from unknown[127.0.0.1]\n"},
@@ -162,6 +208,74 @@ static void test_cut_anywhere(void **state)
 	}
 }
 
+/* each recipient has a cause of its own, in the machine-readable form and in those of Postfix, qmail and Exim */
+static void test_recipients(void **state)
+{
+	static const char *const texts[] = {
+		"Subject: Undelivered Mail Returned to Sender\n\nReporting-MTA: dns; mx\n\nFinal-Recipient: rfc822; a@example.com\nAction: "
+		"failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 5.1.1 User unknown\n\nFinal-Recipient: rfc822; ok@example.com\nAction: "
+		"delivered\nStatus: 2.0.0\n\nAction: failed\nFinal-Recipient: rfc822; b@example.com\nStatus: 5.2.2\nDiagnostic-Code: smtp; "
+		"552 5.2.2 Mailbox is full\n",
+		"This is the mail system at host mx.example.org.\n\nI'm sorry to have to inform you that your message could not\nbe "
+		"delivered to "
+		"one or more recipients.\n\n<a@example.com>: host mx.example.com[192.0.2.1] said: 550 5.1.1\n    User unknown (in reply to "
+		"RCPT "
+		"TO command)\n\n<b@example.com>: host mx.example.com[192.0.2.1] said: 552 5.2.2 Mailbox is\n    full (in reply to RCPT TO "
+		"command)\n",
+		"Hi. This is the qmail-send program at example.org.\nI'm afraid I wasn't able to deliver your message to the following "
+		"addresses.\n\n<a@example.com>:\n192.0.2.1 does not like recipient.\nRemote host said: 550 5.1.1 User unknown\n\n"
+		"<b@example.com>:\n192.0.2.1 does not like recipient.\nRemote host said: 552 5.2.2 Mailbox is full\n",
+		"This message was created automatically by mail delivery software.\n\nA message that you sent could not be delivered to "
+		"one or "
+		"more of its\nrecipients. The following address(es) failed:\n\n  a@example.com\n    host mx.example.com [192.0.2.1]\n    "
+		"SMTP "
+		"error from remote mail server after RCPT TO:<a@example.com>:\n    550 5.1.1 User unknown\n\n  b@example.com\n    host "
+		"mx.example.com [192.0.2.1]\n    SMTP error from remote mail server after RCPT TO:<b@example.com>:\n    552 5.2.2 Mailbox "
+		"is "
+		"full\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct finding f;
+
+		finding_init(&f);
+		finding_read(span_str(texts[i]), &f);
+		assert_int_equal(f.form, FORM_BOUNCE);
+		assert_int_equal(f.recipient_count, 2);
+		assert_string_equal(buf_cstr(&f.recipients[0].address), "a@example.com");
+		assert_int_equal(f.recipients[0].cause, CAUSE_RCPT_UNKNOWN);
+		assert_string_equal(buf_cstr(&f.recipients[1].address), "b@example.com");
+		assert_int_equal(f.recipients[1].cause, CAUSE_RCPT_MAILBOX_FULL);
+		assert_int_equal(f.e.found[0].cause, CAUSE_RCPT_UNKNOWN);
+		finding_clear(&f);
+	}
+}
+
+/* what happened before speaks against a cause, and makes it less likely */
+static void test_facts(void **state)
+{
+	struct explanation e = {.count = 2,
+				.undecided = true,
+				.found = {{.cause = CAUSE_TLS_REQUIRED, .confidence = 0.5, .reply = -1},
+					  {.cause = CAUSE_AUTH_REQUIRED, .confidence = 0.4, .reply = -1}}};
+	const struct facts nothing = {0, FACT_TLS}, encrypted = {FACT_TLS, FACT_TLS}, open = {FACT_TLS, 0};
+	size_t from = 0;
+
+	(void)state;
+	facts_weigh(&nothing, &e);
+	facts_weigh(&open, &e);
+	assert_int_equal(e.found[0].cause, CAUSE_TLS_REQUIRED);
+	assert_null(facts_against(&open, CAUSE_TLS_REQUIRED, &from));
+	from = 0;
+	assert_string_equal(facts_against(&encrypted, CAUSE_TLS_REQUIRED, &from), "the connection was encrypted");
+	assert_null(facts_against(&encrypted, CAUSE_TLS_REQUIRED, &from));
+	facts_weigh(&encrypted, &e);
+	assert_int_equal(e.found[0].cause, CAUSE_AUTH_REQUIRED);
+	assert_false(e.undecided);
+	assert_true(e.found[0].confidence > 0.6 && e.found[0].confidence <= 1);
+}
+
 static void test_mask(void **state)
 {
 	static const struct {
@@ -172,6 +286,15 @@ static void test_mask(void **state)
 		{"250-AUTH PLAIN LOGIN CRAM-MD5", "250-AUTH PLAIN LOGIN CRAM-MD5"},
 		{"PASS geheim", "PASS ****"},
 		{"a1 LOGIN alice geheim", "a1 LOGIN alice ****"},
+		{"postfix/smtpd[1]: SASL LOGIN authentication failed: x", "postfix/smtpd[1]: SASL LOGIN authentication failed: x"},
+		{"swaks -s mx -au alice -ap geheim --tls", "swaks -s mx -au alice -ap **** --tls"},
+		{"curl smtp://mx --user alice:geheim", "curl smtp://mx --user ****"},
+		{"{\"user\":\"alice\",\"pass\":\"geheim\"}", "{\"user\":\"alice\",\"pass\":****"},
+		{"{ user: 'alice', pass: 'geheim' }", "{ user: 'alice', pass: **** }"},
+		{"'password' => 'geheim',", "'password' => ****"},
+		{"password geheim", "password ****"},
+		{"dovecot: auth: password mismatch for alice", "dovecot: auth: password mismatch for alice"},
+		{"A1 NO [AUTHENTICATIONFAILED] login failed now", "A1 NO [AUTHENTICATIONFAILED] login failed now"},
 		{"user=alice password=geheim ok", "user=alice password=**** ok"},
 		{"smtp://alice:geheim@mx.example.org:25", "smtp://alice:****@mx.example.org:25"},
 		{"token AGFsaWNlAHNlY3JldA== is no word", "token **** is no word"},
@@ -197,9 +320,8 @@ static void test_mask(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_forms),
-		cmocka_unit_test(test_cut_anywhere),
-		cmocka_unit_test(test_mask),
+		cmocka_unit_test(test_forms), cmocka_unit_test(test_cut_anywhere), cmocka_unit_test(test_recipients),
+		cmocka_unit_test(test_facts), cmocka_unit_test(test_mask),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

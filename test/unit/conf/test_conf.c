@@ -192,6 +192,14 @@ static void test_bad(void **state)
 		{"limits|hops = 50", "a setting stands inside the braces of its section"},
 		{"= 5", "\"=\" is not expected here"},
 		{"hostname = = 5", "\"=\" is not expected here"},
+		{"dns { resolvers = \"192.0.2.53 root\" }", "dns: resolvers: \"root\" has other resolvers beside it"},
+		{"dns { resolvers = localhost }", "resolvers: \"localhost\" is not the address of a resolver; 192.0.2.53, 192.0.2.53@5353 or root would be right"},
+		{"dns { resolvers = \"192.0.2.53@\" }", "is not the address of a resolver"},
+		{"dns { resolvers = \"192.0.2.53@65536\" }", "is not the address of a resolver"},
+		{"dns { stub-zones = \"a.test\" }", "stub-zones: \"a.test\" is not a zone and its server"},
+		{"dns { stub-zones = \"a.test@192.0.2.53@0\" }", "is not a zone and its server"},
+		{"dns { stub-zones = \"a..test@192.0.2.53\" }", "is not a zone and its server"},
+		{"dns { timeout = 26s }", "dns: timeout: \"26s\" is too much; 1s to 25s would be right"},
 		{"include(\"more.conf\")", "\"include\" works only at the top of a configuration file"},
 		{"log { include(\"more.conf\") }", "log: \"include\" works only at the top of a configuration file"},
 	};
@@ -211,6 +219,20 @@ static void test_bad(void **state)
 
 /* ---- what is written reads back to the same */
 
+static void same_section(enum conf_section_id id, const void *a, const void *b)
+{
+	for (size_t i = 0; i < conf_setting_count; i++) {
+		const struct conf_setting *s = &conf_settings[i];
+
+		if (s->section != id)
+			continue;
+		if (s->type >= CONF_IP && s->type != CONF_PORT)
+			assert_string_equal(*(const char *const *)((const char *)a + s->offset), *(const char *const *)((const char *)b + s->offset));
+		else
+			assert_memory_equal((const char *)a + s->offset, (const char *)b + s->offset, s->width);
+	}
+}
+
 static void same(const struct conf *a, const struct conf *b)
 {
 	struct buf x, y;
@@ -222,12 +244,19 @@ static void same(const struct conf *a, const struct conf *b)
 	assert_string_equal(buf_cstr(&x), buf_cstr(&y));
 	buf_clear(&x);
 	buf_clear(&y);
+	for (size_t i = 0; i < a->smarthost_count || i < a->route_count; i++) {
+		assert_int_equal(a->smarthost_count, b->smarthost_count);
+		assert_int_equal(a->route_count, b->route_count);
+		if (i < a->smarthost_count)
+			same_section(CONF_SECTION_SMARTHOST, &a->smarthosts[i], &b->smarthosts[i]);
+		if (i < a->route_count)
+			same_section(CONF_SECTION_ROUTE, &a->routes[i], &b->routes[i]);
+	}
 	for (size_t i = 0; i < conf_setting_count; i++) {
 		const struct conf_setting *s = &conf_settings[i];
 		bool text = s->type >= CONF_IP && s->type != CONF_PORT && s->type != CONF_NETWORKS && s->type != CONF_RATES;
 
-		if (s->section == CONF_SECTION_LISTENER || s->section == CONF_SECTION_CERTIFICATE || s->section == CONF_SECTION_NETWORK ||
-			s->type == CONF_NETWORKS) /* written alike, which was compared above */
+		if (conf_sections[s->section].titled || s->type == CONF_NETWORKS) /* written alike, which was compared above */
 			continue;
 		if (text)
 			assert_string_equal(*(const char *const *)((const char *)a + s->offset), *(const char *const *)((const char *)b + s->offset));
@@ -336,6 +365,24 @@ static void random_value(const struct conf_setting *s, struct buf *out)
 	case CONF_DOMAINS:
 		conf_quote(out, span_str(pick(2) ? "example.org mail.example.net" : ""));
 		return;
+	case CONF_PATTERNS:
+		conf_quote(out, span_str(pick(2) ? "example.org .example.net *" : ".a"));
+		return;
+	case CONF_SERVERS:
+		conf_quote(out, span_str(pick(2) ? "192.0.2.53 2001:db8::53@5353" : pick(2) ? "root" : ""));
+		return;
+	case CONF_STUBS:
+		conf_quote(out, span_str(pick(2) ? "example.org@192.0.2.53 2.0.192.in-addr.arpa@::1@5353" : ""));
+		return;
+	case CONF_HOP:
+		conf_quote(out, span_str(pick(2) ? hosts[pick(5)] : ips[pick(7)]));
+		return;
+	case CONF_HOPS_LIST:
+		conf_quote(out, span_str(pick(2) ? "a b:25 [192.0.2.1] [2001:db8::1]:2525" : ""));
+		return;
+	case CONF_TEXT:
+		conf_quote(out, span_str(pick(2) ? "me@example.org \"x\" \\ $" : ""));
+		return;
 	}
 }
 
@@ -379,6 +426,10 @@ static void test_round_trip(void **state)
 			(void)snprintf(title, sizeof(title), "l%u", i);
 			random_section(CONF_SECTION_LISTENER, title, &text);
 		}
+		if (pick(4) == 0)
+			random_section(CONF_SECTION_SMARTHOST, "c0", &text);
+		if (pick(4) == 0)
+			random_section(CONF_SECTION_ROUTE, "c0", &text);
 		if (conf_parse(buf_span(&text), "r", "/h", &c, &err) == RC_OK) {
 			round_trip(buf_cstr(&text));
 			accepted += listeners > 0;
@@ -406,12 +457,13 @@ static void test_sample(void **state)
 	b = parse(buf_cstr(&sample));
 	same(a, b);
 	conf_free(&b);
-	/* now with every "#name = value" outside of the sections that have to be filled in (listener, network) switched on */
+	/* now with every "#name = value" outside of the sections that have to be filled in (listener, network ...) switched on */
 	rest = buf_span(&sample);
 	while (rest.ptr) {
 		struct span line = span_cut(&rest, '\n'), bare = span_trim(line);
 
-		listener |= span_starts(bare, SPAN_LIT("#listener")) || span_starts(bare, SPAN_LIT("#network"));
+		listener |= span_starts(bare, SPAN_LIT("#listener")) || span_starts(bare, SPAN_LIT("#network")) || span_starts(bare, SPAN_LIT("#smarthost")) ||
+			span_starts(bare, SPAN_LIT("#route"));
 		if (bare.len > 1 && bare.ptr[0] == '#' && bare.ptr[1] != ' ' && !listener)
 			bare = span_from(bare, 1);
 		listener &= !span_starts(bare, SPAN_LIT("#}"));
@@ -496,7 +548,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table), cmocka_unit_test(test_defaults), cmocka_unit_test(test_values), cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_sample), cmocka_unit_test(test_cut_anywhere), cmocka_unit_test(test_man),
-		cmocka_unit_test(test_conf_load_files), cmocka_unit_test(test_conf_load_include), cmocka_unit_test(test_conf_load_limits),
+		cmocka_unit_test(test_conf_load_files), cmocka_unit_test(test_conf_delivery_bad), cmocka_unit_test(test_conf_delivery_filled),
+		cmocka_unit_test(test_conf_delivery_routes), cmocka_unit_test(test_conf_load_include), cmocka_unit_test(test_conf_load_limits),
 		cmocka_unit_test(test_conf_override),
 	};
 

@@ -87,6 +87,11 @@ void test_conf_load_files(void **state)
 	/* nothing uses TLS: no certificate is needed */
 	put("mailroom.conf", "listener mx { kind = mx tls = none }");
 	want(RC_OK, NULL);
+	put("mailroom.conf", "listener mx { kind = mx tls = none }\ndelivery {\n ca-file = ca.pem\n}\n");
+	want(RC_BAD, "mailroom.conf:3: ca-file: there is no file ");
+	put("ca.pem", "x");
+	want(RC_OK, NULL);
+	gone("ca.pem");
 	gone("mailroom.conf");
 	sub("mailroom.conf");
 	want(RC_BAD, "not a plain file");

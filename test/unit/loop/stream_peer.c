@@ -1,5 +1,6 @@
 #include "stream_peer.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -73,7 +74,17 @@ static void on_closed(void *owner, const char *why)
 	end_free_if(e, FREE_IN_CLOSED);
 }
 
-static const struct stream_ops end_ops = {on_bytes, on_out, on_sent, on_tls, on_closed};
+static void on_connected(void *owner)
+{
+	struct end *e = owner;
+
+	e->connected++;
+	if (e->on_connected)
+		e->on_connected(e);
+	end_free_if(e, FREE_IN_CONNECTED);
+}
+
+static const struct stream_ops end_ops = {on_bytes, on_out, on_sent, on_tls, on_closed, on_connected};
 
 static void tcp_pair(int fds[2])
 {
@@ -104,6 +115,31 @@ void end_open(struct end *e, struct loop *l, bool tcp)
 	buf_init(&e->got, 1 << 28);
 	buf_init(&e->out, 1 << 28);
 	e->stream = stream_new(l, fds[0], &end_ops, e);
+}
+
+void end_connect(struct end *e, struct loop *l, bool listening, const char *from)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}}, own = {.sin_family = AF_INET}, peer;
+	socklen_t len = sizeof(at), peer_len = sizeof(peer);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	*e = (struct end){.loop = l, .fd = -1, .take_max = SIZE_MAX};
+	buf_init(&e->got, 1 << 28);
+	buf_init(&e->out, 1 << 28);
+	assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
+	if (listening)
+		assert_int_equal(listen(listener, 1), 0);
+	if (from)
+		assert_int_equal(inet_pton(AF_INET, from, &own.sin_addr), 1);
+	assert_int_equal(stream_connect(l, (struct sockaddr *)&at, len, from ? (struct sockaddr *)&own : NULL, sizeof(own), &end_ops, e, &e->stream, NULL), RC_OK);
+	if (listening) {
+		e->fd = accept4(listener, (struct sockaddr *)&peer, &peer_len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		assert_true(e->fd >= 0);
+		if (from)
+			assert_int_equal(peer.sin_addr.s_addr, own.sin_addr.s_addr);
+	}
+	close(listener);
 }
 
 void end_close(struct end *e)

@@ -11,7 +11,7 @@
 
 #include "loop/stream.h"
 
-enum free_at { FREE_NEVER, FREE_IN_BYTES, FREE_IN_OUT, FREE_IN_SENT, FREE_IN_TLS, FREE_IN_CLOSED };
+enum free_at { FREE_NEVER, FREE_IN_BYTES, FREE_IN_OUT, FREE_IN_SENT, FREE_IN_TLS, FREE_IN_CLOSED, FREE_IN_CONNECTED };
 
 struct end {
 	struct loop *loop;
@@ -25,8 +25,9 @@ struct end {
 	enum free_at free_at;
 	uint64_t close_in_bytes_ms; /* stream_close with it; 0: no */
 	void (*on_bytes)(struct end *e, struct span bytes);
+	void (*on_connected)(struct end *e);
 	/* what it saw */
-	unsigned closed, tls_ok, tls_failed, bytes_calls;
+	unsigned closed, tls_ok, tls_failed, bytes_calls, connected;
 	char why[100], tls_why[100];
 	size_t bytes_in_turn, bytes_in_turn_max;
 	struct loop_hook turn_end;
@@ -40,6 +41,8 @@ struct end {
 
 /* a socketpair, or TCP over loopback */
 void end_open(struct end *e, struct loop *l, bool tcp);
+/* a connection that the stream makes, to the address of a listening socket, or of one that is closed (listening false: fd is -1) */
+void end_connect(struct end *e, struct loop *l, bool listening, const char *from);
 void end_close(struct end *e);
 /* turns until step says so; fails the test after 20 s */
 void end_run(struct end *e, bool (*step)(struct end *e));

@@ -406,6 +406,8 @@ int main(void)
 		cmocka_unit_test(test_never_started), cmocka_unit_test(test_tls_echo), cmocka_unit_test(test_tls_byte_by_byte),
 		cmocka_unit_test(test_tls_slow_reader), cmocka_unit_test(test_tls_failures), cmocka_unit_test(test_tls_vanishes),
 		cmocka_unit_test(test_tls_close), cmocka_unit_test(test_tls_free), cmocka_unit_test(test_starttls), cmocka_unit_test(test_starttls_injection),
+		cmocka_unit_test(test_connect), cmocka_unit_test(test_connect_fails), cmocka_unit_test(test_connect_free), cmocka_unit_test(test_client_tls),
+		cmocka_unit_test(test_client_starttls), cmocka_unit_test(test_client_certificate), cmocka_unit_test(test_client_injection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,4 +11,13 @@ void test_tls_free(void **state);
 void test_starttls(void **state);
 void test_starttls_injection(void **state);
 
+/* test_stream_connect.c */
+void test_connect(void **state);
+void test_connect_fails(void **state);
+void test_connect_free(void **state);
+void test_client_tls(void **state);
+void test_client_starttls(void **state);
+void test_client_certificate(void **state);
+void test_client_injection(void **state);
+
 #endif

@@ -18,5 +18,5 @@ void test_span_eq(struct span got, struct span want, const char *what)
 int main(void)
 {
 	return (test_address() + test_header() + test_from() + test_field() + test_mime() + test_mime_value() + test_mime_reader() + test_words() +
-		       test_attach()) != 0;
+		       test_attach() + test_mta_sts() + test_srs() + test_dkim() + test_dsn() + test_autoreply()) != 0;
 }

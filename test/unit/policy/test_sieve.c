@@ -22,7 +22,7 @@ static void show_action(const struct sieve_action *a, struct buf *out)
 	if (a->flag_count > 0)
 		buf_add_byte(out, '}');
 	if (a->vacation) {
-		buf_printf(out, " days=%u mime=%d", a->vacation->days, a->vacation->mime);
+		buf_printf(out, " seconds=%u mime=%d", a->vacation->seconds, a->vacation->mime);
 		buf_printf(out, " subject=%.*s from=%.*s", SPAN_FMT(a->vacation->subject), SPAN_FMT(a->vacation->from));
 		buf_printf(out, " handle=%.*s to=", SPAN_FMT(a->vacation->handle));
 		for (size_t i = 0; i < a->vacation->address_count; i++)

@@ -66,7 +66,7 @@ static void schemas_of_other_versions(void **state)
 	assert_rc(RC_BAD, store_open(f->dir, 0, &s, &f->err));
 	assert_non_null(strstr(f->err.words, "restored from a backup"));
 	assert_rc(RC_BAD, store_open(f->dir, STORE_READ_ONLY, &s, &f->err));
-	(void)fixture_sql(f, "PRAGMA user_version = 2");
+	(void)fixture_sql(f, "PRAGMA user_version = 3");
 	assert_rc(RC_OK, store_open(f->dir, 0, &f->s, &f->err));
 	assert_int_equal(3, fixture_sql(f, "SELECT COUNT(*) FROM account"));
 }
@@ -216,6 +216,7 @@ static void a_full_disk_loses_nothing(void **state)
 	(void)snprintf(ballast, sizeof(ballast), "%s/ballast", path);
 	fd = open(ballast, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	assert_int_equal(0, posix_fallocate(fd, 0, 2 << 20));
+	assert_int_equal(0, close(fd));
 	assert_rc(RC_OK, store_open(path, STORE_CREATE | STORE_SERVE, &small.s, &f->err));
 	assert_rc(RC_OK, store_domain_add(small.s, S("example.org"), &f->err));
 	fixture_account(&small, "anna@example.org");

@@ -336,7 +336,7 @@ static void what_a_worker_must_not_say(void **state)
 		enum store_filed_how how;
 		const char *folder, *flags, *added;
 	} bad[] = {
-		{(enum store_filed_how)3, "", "", ""}, {STORE_FILED_FOLDER, "", "", ""}, {STORE_FILED_FOLDER, "a\nb", "", ""}, {STORE_FILED_FOLDER, "\xff", "", ""},
+		{(enum store_filed_how)4, "", "", ""}, {STORE_FILED_FOLDER, "", "", ""}, {STORE_FILED_FOLDER, "a\nb", "", ""}, {STORE_FILED_FOLDER, "\xff", "", ""},
 		{STORE_FILED_FOLDER, folder, "", ""}, {STORE_FILED_INBOX, "", "a\rb", ""}, {STORE_FILED_INBOX, "", flags, ""},
 		{STORE_FILED_INBOX, "", "", "X: a"}, {STORE_FILED_INBOX, "", "", "X: a\r\n\r\n"}, {STORE_FILED_INBOX, "", "", "\r\n"},
 		{STORE_FILED_INBOX, "", "", "no colon\r\n"}, {STORE_FILED_INBOX, "", "", " X: folded\r\n"}, {STORE_FILED_INBOX, "", "", "X y: a\r\n"},

@@ -389,6 +389,41 @@ static void more_than_there_is_room_for_is_counted(void **state)
 	assert_false(history_is_waiting(t->h));
 }
 
+static size_t recent(struct stage *t, enum history_class c, int64_t since_ms, uint32_t blocks, uint64_t bytes, struct found *f)
+{
+	buf_clear(&f->text);
+	*f = (struct found){0};
+	buf_init(&f->text, 16 << 20);
+	assert_rc(RC_OK, history_query_recent(t->h, c, &(struct history_filter){.since_ms = since_ms}, &(struct history_bounds){blocks, bytes}, take, f, &t->err));
+	return f->count;
+}
+
+static void the_newest_of_a_class(void **state)
+{
+	struct stage *t = *state;
+	struct found f = {0};
+	struct history_extent x;
+
+	assert_int_equal(0, recent(t, HISTORY_MAIL, 0, 100, 1 << 20, &f));
+	for (int i = 0; i < 20; i++) {
+		assert_true(history_add(t->h, &(struct history_event){.kind = i % 2 ? HISTORY_SIGNIN_FAILED : HISTORY_ACCEPTED, .at_ms = NOW_MS + i, .session = 1}));
+		write_now(t);
+	}
+	assert_rc(RC_OK, history_extent(t->h, &x, &t->err));
+	assert_int_equal(20, x.blocks);
+	assert_int_equal(10, recent(t, HISTORY_MAIL, 0, 100, 1 << 20, &f));
+	assert_string_equal("18 16 14 12 10 8 6 4 2 0", buf_cstr(&f.text));
+	assert_int_equal(10, recent(t, HISTORY_SIGNINS, 0, 100, 1 << 20, &f));
+	assert_int_equal(0, recent(t, HISTORY_STRANGERS, 0, 100, 1 << 20, &f));
+	assert_int_equal(3, recent(t, HISTORY_MAIL, 0, 3, 1 << 20, &f));
+	assert_string_equal("18 16 14", buf_cstr(&f.text));
+	assert_int_equal(4, recent(t, HISTORY_MAIL, 0, 100, x.bytes / x.blocks * 4, &f));
+	assert_int_equal(0, recent(t, HISTORY_MAIL, 0, 0, 1 << 20, &f));
+	assert_int_equal(2, recent(t, HISTORY_MAIL, NOW_MS + 15, 100, 1 << 20, &f));
+	assert_string_equal("18 16", buf_cstr(&f.text));
+	buf_clear(&f.text);
+}
+
 static void prune(struct stage *t, int64_t oldest_ms, uint64_t max_bytes)
 {
 	bool more = true;
@@ -628,7 +663,7 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_event_comes_back_as_it_was), cmocka_unit_test(bytes_that_are_no_block), cmocka_unit_test(addresses_with_a_detail),
-		TEST(texts_are_kept_as_bytes_and_cut), TEST(questions), TEST(pages_join_without_a_gap), TEST(what_waits_for_the_commit),
+		TEST(texts_are_kept_as_bytes_and_cut), TEST(questions), TEST(pages_join_without_a_gap), TEST(the_newest_of_a_class), TEST(what_waits_for_the_commit),
 		TEST(more_than_there_is_room_for_is_counted), TEST(old_ones_go), TEST(a_flood_takes_only_its_own_share), TEST(reading_beside_the_writer), TEST(none_there),
 		TEST(a_damaged_block_is_left_out), TEST(what_is_no_history), TEST(somebody_has_it_locked), TEST(a_full_disk),
 	};

@@ -33,7 +33,7 @@ struct answer {
 	uint64_t number; /* tag, message, spool, uidvalidity */
 	size_t count;    /* items or bytes */
 	bool flag;       /* duplicate, last */
-	char text[64];
+	char text[400];
 };
 
 struct client {
@@ -53,6 +53,16 @@ struct stage {
 	size_t wait_for;
 	struct client *wait_on;
 };
+
+static void why_words(const struct msg_why_is *m, char *to, size_t size)
+{
+	struct span cursor = m->events.raw;
+	struct rec_why_event r;
+	size_t at = 0;
+
+	while (rec_why_event_next(&cursor, &r) && at < size)
+		at += (size_t)snprintf(to + at, size - at, "%s%u:%.*s:%.*s", at ? " " : "", r.code, SPAN_FMT(r.slug), SPAN_FMT(r.detail));
+}
 
 static enum rc client_frame(void *owner, struct chan *c, enum msg_type type, const union msg_any *msg)
 {
@@ -84,6 +94,10 @@ static enum rc client_frame(void *owner, struct chan *c, enum msg_type type, con
 	case MSG_MAIL_BYTES:
 		a.ask = msg->mail_bytes.ask, a.cause = msg->mail_bytes.cause, a.flag = msg->mail_bytes.last, a.count = msg->mail_bytes.bytes.len;
 		(void)snprintf(a.text, sizeof(a.text), "%.*s", SPAN_FMT(span_head(msg->mail_bytes.bytes, 60)));
+		break;
+	case MSG_WHY_IS:
+		a.ask = msg->why_is.ask, a.cause = msg->why_is.cause, a.count = msg->why_is.events.count;
+		why_words(&msg->why_is, a.text, sizeof(a.text));
 		break;
 	case MSG_MBOX_COMMITTED:
 		a.ask = msg->mbox_committed.ask, a.cause = msg->mbox_committed.cause;
@@ -605,11 +619,91 @@ static void the_history_takes_reports_but_no_tales(void **state)
 	assert_history(f, "tale", false);
 }
 
+/* ---- what people may ask */
+
+static const char *why(struct stage *g, struct client *l, uint64_t session, uint8_t max, const char *peer, enum cause_id want)
+{
+	chan_send(l->chan, MSG_WHY, &(struct msg_why){.session = session, .ask = 77, .max = max, .peer = S(peer)});
+	assert_true(stage_wait(g, l, l->count + 1));
+	assert_int_equal(MSG_WHY_IS, stage_last(l)->type);
+	assert_int_equal(77, stage_last(l)->ask);
+	assert_int_equal(want, stage_last(l)->cause);
+	return stage_last(l)->text;
+}
+
+static void refused(struct client *l, uint64_t session, enum cause_id cause, unsigned code, const char *command, const char *sender, const char *rcpt, const char *peer)
+{
+	chan_send(l->chan, MSG_HISTORY, &(struct msg_history){.kind = HISTORY_REFUSED, .session = session, .cause = (uint16_t)cause, .code = (uint16_t)code, .command = S(command),
+		.sender = S(sender), .rcpt = S(rcpt), .peer = S(peer), .detail = S("words")});
+}
+
+static void people_learn_their_own_refusals(void **state)
+{
+	struct stage *g = &stage;
+	struct fixture *f = *state;
+	const char *mine = "192.0.2.1", *other = "192.0.2.2";
+	int64_t anna, bert;
+
+	assert_rc(RC_OK, store_open(f->dir, STORE_READ_ONLY, &f->s, &f->err));
+	anna = fixture_get(f, "anna@example.org").id;
+	bert = fixture_get(f, "bert@example.org").id;
+	grant(g, 12, 1000, anna, CAUSE_NONE);
+	grant(g, 13, 2000, bert, CAUSE_NONE);
+	assert_string_equal("", why(g, &g->user, 1000, 10, mine, CAUSE_NONE));
+	/* before anybody signed in: the asker's own connection; one from her address in her name; the same with nothing of hers; another address in her name */
+	refused(&g->user, 3000, CAUSE_AUTH_REQUIRED, 530, "MAIL", "anna@example.org", "x@secret.example", mine);
+	refused(&g->user, 3000, CAUSE_SEQ_MAIL_REFUSED, 503, "DATA", "", "", mine);
+	refused(&g->user, 3001, CAUSE_RCPT_UNKNOWN, 550, "RCPT", "carl@example.org", "y@secret.example", mine);
+	refused(&g->user, 3002, CAUSE_RCPT_UNKNOWN, 550, "RCPT", "anna@example.org", "z@secret.example", other);
+	assert_string_equal("503:auth-required: 530:auth-required:", why(g, &g->user, 1000, 10, mine, CAUSE_NONE));
+	assert_string_equal("503:auth-required:", why(g, &g->user, 1000, 1, mine, CAUSE_NONE));
+	assert_string_equal("550:rcpt-unknown:", why(g, &g->user, 1000, 10, other, CAUSE_NONE));
+	/* signed in */
+	refused(&g->user, 1000, CAUSE_RCPT_UNKNOWN, 550, "RCPT", "anna@example.org", "nobody@example.org", mine);
+	refused(&g->user2, 2000, CAUSE_SENDER_NOT_OWNED, 553, "MAIL", "anna@example.org", "", mine);
+	assert_string_equal("550:rcpt-unknown:nobody@example.org: words", why(g, &g->user, 1000, 1, mine, CAUSE_NONE));
+	assert_string_equal("553:sender-not-owned:words", why(g, &g->user2, 2000, 50, other, CAUSE_NONE));
+	/* whoever tried her password */
+	chan_send(g->auth.chan, MSG_HISTORY, &(struct msg_history){.kind = HISTORY_SIGNIN_FAILED, .cause = CAUSE_AUTH_WRONG_PASSWORD, .account = S("anna@example.org"), .peer = S(other)});
+	grant(g, 12, 1001, anna, CAUSE_NONE); /* behind it */
+	assert_string_equal("535:auth-wrong-password:from 192.0.2.2", why(g, &g->user, 1000, 1, mine, CAUSE_NONE));
+	/* why it failed is known after what follows from it was refused */
+	refused(&g->user, 1001, CAUSE_AUTH_REQUIRED, 530, "MAIL", "anna@example.org", "", mine);
+	(void)why(g, &g->user, 1000, 1, mine, CAUSE_NONE);
+	chan_send(g->auth.chan, MSG_HISTORY, &(struct msg_history){.kind = HISTORY_SIGNIN_FAILED, .session = 1001, .cause = CAUSE_AUTH_PASSWORD_OLD, .account = S("anna@example.org"), .peer = S(mine)});
+	grant(g, 12, 1004, anna, CAUSE_NONE);
+	assert_non_null(strstr(why(g, &g->user, 1000, 3, mine, CAUSE_NONE), "530:auth-password-old:from 192.0.2.1"));
+	assert_string_equal("553:sender-not-owned:words", why(g, &g->user2, 2000, 50, mine, CAUSE_NONE));
+}
+
+static void only_who_signed_in_may_ask(void **state)
+{
+	struct stage *g = &stage;
+	struct fixture *f = *state;
+	int64_t anna;
+
+	assert_rc(RC_OK, store_open(f->dir, STORE_READ_ONLY, &f->s, &f->err));
+	anna = fixture_get(f, "anna@example.org").id;
+	(void)why(g, &g->user, 1000, 10, "192.0.2.1", CAUSE_SERVER_TEMP_ERROR);
+	grant(g, 12, 1000, anna, CAUSE_NONE);
+	(void)why(g, &g->user, 1000, 10, "192.0.2.1", CAUSE_NONE);
+	(void)why(g, &g->user2, 1000, 10, "192.0.2.1", CAUSE_SERVER_TEMP_ERROR); /* another worker's session */
+	chan_send(g->auth.chan, MSG_GRANT, &(struct msg_grant){.ask = 1, .worker = 12, .session = 1002, .account = (uint64_t)anna, .by = POLICY_BY_WINDOW});
+	assert_true(stage_wait(g, &g->auth, g->auth.count + 1));
+	(void)why(g, &g->user, 1002, 10, "192.0.2.1", CAUSE_SERVER_TEMP_ERROR); /* a relay window is no sign-in */
+	chan_send(g->auth.chan, MSG_REVOKE, &(struct msg_revoke){.account = (uint64_t)anna});
+	grant(g, 12, 1003, anna, CAUSE_NONE);
+	(void)why(g, &g->user, 1000, 10, "192.0.2.1", CAUSE_AUTH_REVOKED);
+	chan_send(g->user2.chan, MSG_WHY, &(struct msg_why){.session = 1000, .ask = 1, .max = 51});
+	assert_false(stage_wait(g, &g->user2, g->user2.count + 1));
+	assert_true(g->user2.gone);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, stage_setup, stage_teardown)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(a_turn_is_committed_before_its_answers), T(mx_cannot_reach_elsewhere), T(only_auth_says_who_a_session_is), T(the_history_takes_reports_but_no_tales), T(mailboxes_are_read_by_one_at_a_time),
+		T(a_turn_is_committed_before_its_answers), T(mx_cannot_reach_elsewhere), T(only_auth_says_who_a_session_is), T(the_history_takes_reports_but_no_tales), T(people_learn_their_own_refusals), T(only_who_signed_in_may_ask), T(mailboxes_are_read_by_one_at_a_time),
 		T(a_slow_reader_is_not_buffered_for), T(lent_files_are_counted_and_come_back), T(draining_finishes_what_is_in_hand),
 		T(a_full_disk_refuses_the_whole_turn),
 	};

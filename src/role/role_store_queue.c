@@ -1,0 +1,469 @@
+/* The store role: relays, and what they report. */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "role/role_store_bounce.h"
+#include "role/role_store_queue.h"
+#include "store/history.h"
+
+enum { QUEUE_NOTIFY_SUCCESS = 2, QUEUE_NOTIFY_FAILURE = 4, QUEUE_NOTIFY_DELAY = 8 /* SMTP_NOTIFY_* */ };
+
+struct retry_rules store_queue_rules(const struct store_queue_role *q)
+{
+	const struct conf *c = q->s->conf->conf;
+
+	return (struct retry_rules){.first_ms = c->delivery_retry_first_ms, .most_ms = c->delivery_retry_most_ms, .expire_ms = c->delivery_expire_ms,
+		.bounce_expire_ms = c->delivery_bounce_expire_ms, .hopeless_ms = c->delivery_hopeless_ms, .delay_notice_ms = c->delivery_delay_notice_ms};
+}
+
+/* ---- results wait for the turn */
+
+static void store_result_add(struct store_queue_role *q, struct store_result *r)
+{
+	r->next = NULL;
+	*q->results_end = r;
+	q->results_end = &r->next;
+}
+
+static struct span store_result_text(uint8_t **to, struct span text)
+{
+	struct span copy = span_of(*to, text.len);
+
+	if (text.len)
+		memcpy(*to, text.ptr, text.len);
+	*to += text.len;
+	return copy;
+}
+
+static struct store_result *store_result_copy(const struct rec_delivery *d)
+{
+	size_t bytes = d->enhanced.len + d->host.len + d->address.len + d->tls.len + d->words.len;
+	struct store_result *r = mem_alloc(sizeof(*r) + bytes);
+	uint8_t *to = (uint8_t *)(r + 1);
+
+	*r = (struct store_result){.row = (int64_t)d->row, .outcome = (enum delivery_outcome)d->outcome, .d = *d};
+	r->d.enhanced = store_result_text(&to, d->enhanced);
+	r->d.host = store_result_text(&to, d->host);
+	r->d.address = store_result_text(&to, d->address);
+	r->d.tls = store_result_text(&to, d->tls);
+	r->d.words = store_result_text(&to, d->words);
+	return r;
+}
+
+void store_queue_returns(struct store_queue_role *q, int64_t row)
+{
+	struct store_result *r = mem_zalloc(sizeof(*r));
+
+	r->row = row;
+	r->returned = true;
+	r->outcome = DELIVERY_NOT_TRIED;
+	store_result_add(q, r);
+}
+
+/* ---- deciding */
+
+bool store_queue_overdue(const struct store_row *row, const struct retry_rules *rules, int64_t now_ms)
+{
+	return now_ms - row->received_ms >= (int64_t)(row->sender.len ? rules->expire_ms : rules->bounce_expire_ms);
+}
+
+/* A sender who wants to hear of no failure hears of none. Who else gets a bounce, and who must not, is role_store_bounce's to say. */
+enum store_settle store_queue_failure(unsigned notify)
+{
+	return notify == 0 || notify & QUEUE_NOTIFY_FAILURE ? STORE_SETTLE_FAILED : STORE_SETTLE_DROPPED;
+}
+
+bool store_queue_wants_delay(const struct store_row *row, const struct retry_rules *rules, int64_t now_ms)
+{
+	return rules->delay_notice_ms && row->sender.len && !row->notified && (row->notify == 0 || row->notify & QUEUE_NOTIFY_DELAY) &&
+		now_ms - row->received_ms >= (int64_t)rules->delay_notice_ms;
+}
+
+static void store_decide_later(const struct store_queue_role *q, const struct store_row *row, const struct rec_delivery *d, struct store_attempt *a)
+{
+	struct retry_rules rules = store_queue_rules(q);
+	struct retry_facts facts = {.attempts = row->attempts + 1, .received_ms = row->received_ms, .now_ms = a->now_ms, .again_ms = d->again_ms,
+		.null_sender = row->sender.len == 0, .cause = a->cause, .sure = d->sure / 100.0, .code = d->code,
+		/* the same for all recipients of a message, so that they go together again */
+		.chance = (uint32_t)map_hash(&row->message, sizeof(row->message))};
+	struct retry_verdict v;
+
+	retry_decide(&rules, &facts, &v);
+	a->next_ms = v.next_ms;
+	if (v.give_up) {
+		a->how = store_queue_failure(row->notify);
+		a->expired = v.expired;
+		return;
+	}
+	a->how = STORE_SETTLE_WAITS;
+	a->delay_notice = store_queue_wants_delay(row, &rules, a->now_ms);
+}
+
+static struct store_attempt store_decide_result(const struct store_queue_role *q, const struct store_row *row, const struct store_result *r)
+{
+	const struct rec_delivery *d = &r->d;
+	struct store_attempt a = {.cause = d->cause < CAUSE_COUNT ? (enum cause_id)d->cause : CAUSE_NONE, .code = d->code, .enhanced = d->enhanced, .host = d->host,
+		.address = d->address, .tls = d->tls, .words = d->words, .now_ms = clock_wall_ms(), .counts = true};
+
+	switch (r->outcome) {
+	case DELIVERY_SENT:
+		a.how = STORE_SETTLE_SENT;
+		a.success_notice = row->notify & QUEUE_NOTIFY_SUCCESS && !d->dsn_passed && row->sender.len;
+		break;
+	case DELIVERY_REFUSED:
+		a.how = store_queue_failure(row->notify);
+		break;
+	case DELIVERY_LATER:
+		store_decide_later(q, row, d, &a);
+		break;
+	case DELIVERY_NOT_TRIED:
+		a.how = STORE_SETTLE_WAITS;
+		a.counts = false;
+		/* a relay that cannot even try is not asked again at once */
+		a.next_ms = a.now_ms + (int64_t)(d->again_ms > QUEUE_AGAIN_MS && d->again_ms < INT32_MAX ? d->again_ms : QUEUE_AGAIN_MS);
+		break;
+	}
+	return a;
+}
+
+static void store_result_history(struct store_queue_role *q, const struct store_row *row, const struct store_result *r, const struct store_attempt *a)
+{
+	static const enum history_kind kinds[] = {[STORE_SETTLE_SENT] = HISTORY_DELIVERED, [STORE_SETTLE_WAITS] = HISTORY_DEFERRED,
+		[STORE_SETTLE_FAILED] = HISTORY_FAILED,
+		[STORE_SETTLE_DROPPED] = HISTORY_FAILED};
+
+	if (!a->counts)
+		return;
+	store_role_history_queue(q->s, &(struct history_event){.kind = a->expired ? HISTORY_EXPIRED : kinds[a->how], .at_ms = a->now_ms,
+		.message = (uint64_t)row->message,
+		.code = a->code, .ms = r->d.ms, .next_ms = a->how == STORE_SETTLE_WAITS ? (uint64_t)a->next_ms : 0, .peer = a->address, .tls = a->tls, .helo = a->host,
+		.sender = row->sender.len ? row->sender : SPAN_LIT("<>"), .rcpt = row->rcpt, .cause = span_str(cause_slug(a->cause)), .detail = a->words});
+}
+
+/* it was down, and answers: what waits for it may go */
+static enum rc store_result_alive(struct store_queue_role *q, const struct store_row *row, const struct store_result *r, struct err *err)
+{
+	struct store_dest *d = store_lease_dest(q, row->dest);
+
+	if (d->failures == 0 || (r->outcome != DELIVERY_SENT && r->outcome != DELIVERY_REFUSED))
+		return RC_OK;
+	d->failures = 0;
+	store_lease_ring(q, d);
+	return store_queue_block(q->s->store, row->dest, clock_wall_ms(), 0, CAUSE_NONE, SPAN_NONE, SPAN_NONE, err);
+}
+
+static enum rc store_result_write(struct store_queue_role *q, const struct store_result *r, struct err *err)
+{
+	struct store *store = q->s->store;
+	struct store_attempt a;
+	struct store_row row;
+	enum rc rc = store_begin(store, err);
+
+	if (rc == RC_OK && r->returned) /* unless its relay came back meanwhile and said that it holds it */
+		return map_get(&q->rows, (uint64_t)r->row) ? RC_OK : store_queue_unlease(store, &r->row, 1, err);
+	if (rc == RC_OK)
+		rc = store_queue_row(store, r->row, &q->mem, &row, err);
+	if (rc != RC_OK)
+		return rc == RC_NONE ? RC_OK : rc; /* removed by an administrator meanwhile */
+	a = store_decide_result(q, &row, r);
+	rc = store_queue_settle(store, &row, &a, err);
+	if (rc == RC_OK)
+		rc = store_result_alive(q, &row, r, err);
+	if (rc != RC_OK)
+		return rc;
+	store_result_history(q, &row, r, &a);
+	if (a.how == STORE_SETTLE_FAILED || a.delay_notice || a.success_notice || row.wish)
+		store_bounces_soon(q->s);
+	return RC_OK;
+}
+
+/* in the order in which they came; those that were written down wait for the commit */
+static void store_results_turn(struct store_queue_role *q)
+{
+	struct err err = {""};
+	enum rc rc = RC_OK;
+
+	while (q->results && (rc == RC_OK || rc == RC_BAD)) {
+		struct store_result *r = q->results;
+
+		if (r->row)
+			rc = store_result_write(q, r, &err);
+		if (rc == RC_BUSY)
+			break;
+		q->results = r->next; /* a row that is damaged is not tried again and again */
+		if (!q->results)
+			q->results_end = &q->results;
+		r->next = NULL;
+		*q->applied_end = r;
+		q->applied_end = &r->next;
+		if (rc != RC_OK) /* where the transaction is lost, it all comes back */
+			(void)store_role_judge(q->s, rc, "what became of mail", &err);
+	}
+	if (rc == RC_BUSY) {
+		(void)store_role_judge(q->s, rc, "what became of mail", &err);
+		store_lease_timer_again(q);
+	}
+}
+
+static void store_results_settle(struct store_queue_role *q, bool committed)
+{
+	if (!q->applied)
+		return;
+	if (!committed) {
+		*q->applied_end = q->results;
+		q->results_end = q->results ? q->results_end : q->applied_end;
+		q->results = q->applied;
+		store_lease_timer_again(q);
+	} else {
+		for (struct store_result *r = q->applied, *next; r; r = next) {
+			next = r->next;
+			if (r->ends)
+				r->ends->kept++;
+			free(r);
+		}
+	}
+	q->applied = NULL;
+	q->applied_end = &q->applied;
+	for (size_t i = 0; i < q->relay_count; i++) {
+		struct store_relay *relay = q->relays[i];
+
+		if (relay->kept)
+			chan_send(relay->peer->chan, MSG_DELIVERIES_KEPT, &(struct msg_deliveries_kept){.frames = relay->kept});
+		relay->kept = 0;
+	}
+}
+
+static void store_results_free(struct store_result **list, struct store_result ***end)
+{
+	while (*list) {
+		struct store_result *r = *list;
+
+		*list = r->next;
+		free(r);
+	}
+	*end = list;
+}
+
+void store_queue_free_results(struct store_queue_role *q)
+{
+	store_results_free(&q->results, &q->results_end);
+	store_results_free(&q->applied, &q->applied_end);
+}
+
+/* that relay is told nothing more */
+void store_queue_forget(struct store_queue_role *q, const struct store_relay *relay)
+{
+	struct store_result *lists[] = {q->results, q->applied};
+
+	for (size_t i = 0; i < 2; i++)
+		for (struct store_result *r = lists[i]; r; r = r->next)
+			if (r->ends == relay)
+				r->ends = NULL;
+}
+
+/* ---- the turn */
+
+void store_role_queue_turn(struct store_role *s)
+{
+	struct store_queue_role *q = s->queue;
+
+	if (!q)
+		return;
+	store_results_turn(q);
+	store_lease_turn(q);
+}
+
+bool store_role_queue_is_open(const struct store_role *s)
+{
+	return s->queue && (s->queue->applied || s->queue->sending);
+}
+
+void store_role_queue_settle(struct store_role *s, bool committed)
+{
+	struct store_queue_role *q = s->queue;
+
+	if (!q)
+		return;
+	store_lease_settle(q, committed);
+	store_results_settle(q, committed);
+	if (!store_in_transaction(s->store))
+		arena_clear(&q->mem);
+}
+
+/* ---- frames */
+
+static enum rc store_relay_heard(struct store_peer *p)
+{
+	if (!p->relay)
+		return RC_BAD;
+	p->relay->heard_ms = loop_now(p->role->role->loop);
+	return RC_OK;
+}
+
+static enum rc store_relay_holds(struct store_queue_role *q, struct store_relay *relay, const struct rec_lease_held *h, struct err *err)
+{
+	struct store_out *o = map_get(&q->rows, h->row);
+	struct store_row row;
+	enum rc rc;
+
+	if (h->row == 0 || h->row > INT64_MAX || relay->out >= QUEUE_RELAY_ROWS)
+		return RC_NONE;
+	if (o && (o->relay == relay || o->lease != h->lease))
+		return RC_NONE;
+	if (o) /* a lease is known to one relay: this is it, and the end of the channel that it had before was not seen yet */
+		store_lease_in(q, o);
+	rc = store_begin(q->s->store, err);
+	if (rc == RC_OK)
+		rc = store_queue_held(q->s->store, (int64_t)h->row, err);
+	if (rc == RC_OK)
+		rc = store_queue_row(q->s->store, (int64_t)h->row, &q->mem, &row, err);
+	if (rc == RC_OK)
+		(void)store_lease_out(q, relay, store_lease_dest(q, row.dest), (int64_t)h->row, row.message, h->lease);
+	return rc;
+}
+
+enum rc store_role_leases_held(struct store_peer *p, const union msg_any *msg)
+{
+	struct span cursor = msg->leases_held.rows.raw;
+	struct rec_lease_held h;
+	struct err err = {""};
+	enum rc rc = store_relay_heard(p);
+
+	if (rc != RC_OK || p->relay->told)
+		return RC_BAD;
+	while (rec_lease_held_next(&cursor, &h)) {
+		rc = store_relay_holds(p->role->queue, p->relay, &h, &err);
+		if (rc != RC_OK && rc != RC_NONE)
+			(void)store_role_judge(p->role, rc, "what a relay holds", &err);
+	}
+	p->relay->told = msg->leases_held.last;
+	return RC_OK;
+}
+
+enum rc store_role_relay_room(struct store_peer *p, const union msg_any *msg)
+{
+	if (store_relay_heard(p) != RC_OK)
+		return RC_BAD;
+	p->relay->room = msg->relay_room.rows < QUEUE_RELAY_ROWS ? msg->relay_room.rows : QUEUE_RELAY_ROWS;
+	return RC_OK;
+}
+
+enum rc store_role_deliveries(struct store_peer *p, const union msg_any *msg)
+{
+	struct store_queue_role *q = p->role->queue;
+	struct span cursor = msg->deliveries.results.raw;
+	struct store_result *end;
+	struct rec_delivery d;
+	enum rc rc = store_relay_heard(p);
+
+	while (rc == RC_OK && rec_delivery_next(&cursor, &d)) {
+		struct store_out *o = map_get(&q->rows, d.row);
+
+		if (d.outcome < DELIVERY_SENT || d.outcome > DELIVERY_NOT_TRIED)
+			return RC_BAD;
+		if (!o || o->relay != p->relay || o->lease != d.lease)
+			continue; /* of another time */
+		store_result_add(q, store_result_copy(&d));
+		store_lease_in(q, o);
+	}
+	if (rc != RC_OK)
+		return rc;
+	end = mem_zalloc(sizeof(*end));
+	end->ends = p->relay;
+	store_result_add(q, end);
+	return RC_OK;
+}
+
+static enum rc store_dest_blocked(struct store_queue_role *q, struct store_dest *d, const struct msg_dest_state *m, struct err *err)
+{
+	struct retry_rules rules = store_queue_rules(q);
+	int64_t now = clock_wall_ms();
+	uint64_t wait = 0;
+	enum rc rc;
+
+	if (m->blocked_ms) {
+		wait = retry_destination_ms(&rules, d->failures + 1, (uint32_t)rng_u64());
+		wait = wait > m->blocked_ms ? wait : m->blocked_ms;
+		wait = wait < rules.expire_ms ? wait : rules.expire_ms;
+	} else if (d->failures == 0) {
+		return RC_OK;
+	}
+	rc = store_begin(q->s->store, err);
+	if (rc == RC_OK)
+		rc = store_queue_block(q->s->store, d->name, now, m->blocked_ms ? now + (int64_t)wait : 0,
+			m->cause < CAUSE_COUNT ? (enum cause_id)m->cause : CAUSE_NONE, m->host,
+			m->words, err);
+	if (rc == RC_OK)
+		rc = store_queue_failures(q->s->store, d->name, &d->failures, err);
+	return rc;
+}
+
+enum rc store_role_dest_state(struct store_peer *p, const union msg_any *msg)
+{
+	const struct msg_dest_state *m = &msg->dest_state;
+	struct store_queue_role *q = p->role->queue;
+	struct store_dest *d;
+	struct err err = {""};
+	enum rc rc = store_relay_heard(p);
+
+	if (rc != RC_OK || m->dest.len == 0)
+		return RC_BAD;
+	d = store_lease_dest_known(q, m->dest);
+	if (!d || (d->owner && d->owner != p->relay))
+		return RC_OK; /* nothing of it was out, or it is another's by now */
+	d->window = m->window < 1 ? 1 : m->window < QUEUE_WINDOW_MOST ? m->window : QUEUE_WINDOW_MOST;
+	rc = store_dest_blocked(q, d, m, &err);
+	if (rc != RC_OK)
+		(void)store_role_judge(p->role, rc, "a destination", &err);
+	if (m->blocked_ms)
+		store_lease_down(q, d);
+	else
+		store_lease_ring(q, d);
+	return RC_OK;
+}
+
+bool store_role_queue_may_read(const struct store_peer *p, int64_t message)
+{
+	return p->relay && map_get(&p->relay->messages, (uint64_t)message) != NULL;
+}
+
+enum rc store_role_sts_get(struct store_peer *p, const union msg_any *msg)
+{
+	struct msg_sts_is answer = {.ask = msg->sts_get.ask};
+	struct err err = {""};
+	struct arena mem;
+	int64_t fetched = 0;
+	enum rc rc;
+
+	if (store_relay_heard(p) != RC_OK)
+		return RC_BAD;
+	arena_init(&mem, 1 << 18);
+	rc = store_sts_get(p->role->store, msg->sts_get.domain, &mem, &answer.id, &answer.text, &fetched, &err);
+	if (rc != RC_OK && rc != RC_NONE)
+		(void)store_role_judge(p->role, rc, "policy", &err);
+	answer.found = rc == RC_OK;
+	answer.fetched_ms = (uint64_t)fetched;
+	chan_send(p->chan, MSG_STS_IS, &answer);
+	arena_clear(&mem);
+	return RC_OK;
+}
+
+enum rc store_role_sts_put(struct store_peer *p, const union msg_any *msg)
+{
+	const struct msg_sts_put *m = &msg->sts_put;
+	struct err err = {""};
+	enum rc rc;
+
+	if (store_relay_heard(p) != RC_OK || m->fetched_ms > INT64_MAX)
+		return RC_BAD;
+	rc = store_begin(p->role->store, &err);
+	if (rc == RC_OK)
+		rc = store_sts_put(p->role->store, m->domain, m->id, m->text, (int64_t)m->fetched_ms, &err);
+	if (rc == RC_BAD)
+		return RC_BAD;
+	if (rc != RC_OK)
+		(void)store_role_judge(p->role, rc, "policy", &err);
+	return RC_OK;
+}
