@@ -73,6 +73,8 @@ static int cli_init_conf(struct cli_new_home *n)
 	buf_init(&text, 1 << 20);
 	if (!there) {
 		conf_write_sample_for(&text, hostname ? hostname : cli_get(n->cli, "dev") ? CLI_DEV_HOSTNAME : NULL, n->domain_count ? n->domains[0] : NULL);
+		if (cli_get(n->cli, "dev"))
+			buf_add_str(&text, "\n# a development home: nothing leaves this machine\nworkers {\n\trelay = 0\n}\n");
 		rc = conf_parse(buf_span(&text), "init", n->cli->home, &n->conf, &err); /* a bad --hostname never gets into a file */
 		if (rc == RC_OK)
 			rc = cli_home_file(n->cli->home, "mailroom.conf", buf_span(&text), 0644, 0, false, &err);

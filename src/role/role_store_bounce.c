@@ -313,6 +313,8 @@ static void bounces_on_timer(void *arg, mono_ms now)
 		rc = store_queue_bounceable(s->store, wall, BOUNCES_PATIENCE_MS, messages, BOUNCES_AT_ONCE, &count, &err);
 	for (size_t i = 0; i < count && rc == RC_OK; i++)
 		rc = bounce_message(s, messages[i], wall, &err);
+	if (rc != RC_OK && rc != RC_IO)
+		store_rollback(s->store); /* a report must not stay without its rows taken, nor the other way round */
 	(void)store_role_judge(s, rc, "bounce", &err);
 	loop_timer_at(&b->timer, now + (rc == RC_OK && count == BOUNCES_AT_ONCE ? 1 : rc != RC_OK || count ? BOUNCES_AGAIN_MS : BOUNCES_LOOK_MS));
 }
