@@ -177,7 +177,8 @@ static bool dns_rr_read(struct dns_packet *p, struct dns_rr *out)
 
 	if (!at || p->all.len - at < DNS_RR_FIXED_BYTES)
 		return false;
-	*out = (struct dns_rr){.type = dns_be16(p, at), .ttl_s = dns_ttl(dns_be32(p, at + 4)), .owner = p->at, .data = at + DNS_RR_FIXED_BYTES, .bytes = dns_be16(p, at + 8)};
+	*out = (struct dns_rr){.type = dns_be16(p, at), .ttl_s = dns_ttl(dns_be32(p, at + 4)), .owner = p->at, .data = at + DNS_RR_FIXED_BYTES,
+		.bytes = dns_be16(p, at + 8)};
 	if (dns_be16(p, at + 2) != DNS_CLASS_IN)
 		out->type = 0;
 	if (p->all.len - out->data < out->bytes)

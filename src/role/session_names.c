@@ -125,7 +125,9 @@ void session_names_begin(struct session *s, uint32_t engine_ask, const struct ad
 	struct names_check *c;
 	char domain[DNS_NAME_BYTES + 1];
 
-	if (!w->names || w->role->id != ROLE_USER || !w->conf->dns_check_recipients || to->literal || !to->domain.len || !dns_name_clean(to->domain, domain) || !check_goes_by_mx(w->conf, to->domain))
+	if (!w->names || w->role->id != ROLE_USER || !w->conf->dns_check_recipients || to->literal)
+		return;
+	if (!dns_name_clean(to->domain, domain) || !check_goes_by_mx(w->conf, to->domain))
 		return;
 	c = mem_zalloc(sizeof(*c));
 	*c = (struct names_check){.session = s, .engine_ask = engine_ask, .next = s->smtp->checks, .prev = &s->smtp->checks};

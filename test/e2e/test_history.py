@@ -215,7 +215,7 @@ def test_json_has_every_field(system):
     assert e['kind'] == 'refused' and e['code'] == 550 and e['command'] == 'RCPT' and e['rcpt'] == 'nobody@mailroom.test' and e['account'] == 'dave@mailroom.test'
     assert e['service'] == 'submission' and e['tls'].startswith('TLSv1') and e['peer'] == '127.0.0.1' and re.fullmatch('[0-9A-Z]{8}', e['session'])
     assert set(e) == {'at', 'at_ms', 'kind', 'matches', 'session', 'service', 'listener', 'peer', 'tls', 'account', 'login', 'mechanism', 'helo', 'command', 'sender', 'rcpt',
-                      'mailbox', 'code', 'cause', 'shown', 'rule', 'detail', 'limit', 'retry', 'queue_id', 'bytes', 'ms', 'more'}
+                      'mailbox', 'code', 'cause', 'shown', 'rule', 'detail', 'limit', 'retry', 'queue_id', 'bytes', 'ms', 'next_ms', 'more'}
 
 
 # ---- what strangers write

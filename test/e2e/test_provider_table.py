@@ -177,6 +177,7 @@ def test_421_470_helo_floods():
     with mailroom.System(rates('address-helo-floods = "2/min"') + 'workers { mx = 1 user = 1 }\n') as m:
         for _ in range(2):
             client(m).quit()
+        m.wait_log('event=session-end', count=2)  # it is counted when a connection has ended
         w = mailroom.Wire(m.port['mx'], greet=False)
         said = w.reply()
         assert said.startswith('421') and ' 4.7.0 ' in said and 'helo-flood' in said, said

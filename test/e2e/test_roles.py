@@ -23,7 +23,7 @@ def held(m):
 
 @pytest.fixture()
 def m():
-    with mailroom.System() as system:
+    with mailroom.System('workers {\n\trelay = 1\n}\n') as system:
         yield system
 
 

@@ -191,6 +191,10 @@ static void begin(void)
 	assert_int_equal(RC_OK, role_dns_ops.open(&role, &err));
 }
 
+/* a role ends with its process and frees nothing */
+static void *kept[16];
+static size_t kept_count;
+
 static void end(struct peer *const *peers, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -201,7 +205,8 @@ static void end(struct peer *const *peers, size_t count)
 		if (resolver.asked[i].answer)
 			answer(i, NAME_FOUND);
 	turns();
-	free(role.own); /* its map and timer are empty by now */
+	assert_true(kept_count < sizeof(kept) / sizeof(kept[0]));
+	kept[kept_count++] = role.own;
 	loop_free(&loop);
 }
 
