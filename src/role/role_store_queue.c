@@ -310,11 +310,14 @@ static enum rc store_relay_holds(struct store_queue_role *q, struct store_relay 
 
 	if (h->row == 0 || h->row > INT64_MAX || relay->out >= QUEUE_RELAY_ROWS)
 		return RC_NONE;
-	if (o && (o->relay == relay || o->lease != h->lease))
+	/* its own, where the end of the channel that it had before was not seen yet; never another relay's */
+	if (o && (o->relay == relay || o->lease != h->lease || o->relay->peer->worker != relay->peer->worker))
 		return RC_NONE;
-	if (o) /* a lease is known to one relay: this is it, and the end of the channel that it had before was not seen yet */
-		store_lease_in(q, o);
 	rc = store_begin(q->s->store, err);
+	if (rc == RC_OK && o) {
+		store_lease_in(q, o);
+		rc = store_queue_unlease(q->s->store, &(int64_t){(int64_t)h->row}, 1, err);
+	}
 	if (rc == RC_OK)
 		rc = store_queue_held(q->s->store, (int64_t)h->row, err);
 	if (rc == RC_OK)
@@ -333,6 +336,7 @@ enum rc store_role_leases_held(struct store_peer *p, const union msg_any *msg)
 
 	if (rc != RC_OK || p->relay->told)
 		return RC_BAD;
+	store_results_turn(p->role->queue); /* what came back with its last channel waits again, before it says what it still has */
 	while (rec_lease_held_next(&cursor, &h)) {
 		rc = store_relay_holds(p->role->queue, p->relay, &h, &err);
 		if (rc != RC_OK && rc != RC_NONE)
