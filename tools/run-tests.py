@@ -71,7 +71,7 @@ def unit():
 
 def pytest():
     # most of them wait for something most of the time
-    result = run([PYTHON, '-m', 'pytest', '-q', '--durations=15', '-n', '4', '--dist', 'loadfile', 'test/e2e'])
+    result = run([PYTHON, '-m', 'pytest', '-q', '--durations=15', '-n', '5', '--dist', 'loadfile', 'test/e2e'])
     return counted(result, r'(\d+) passed', r'(\d+) (?:failed|error)')
 
 
@@ -103,7 +103,7 @@ def walls():
     """hostile workers on the sanitized build; memory and system calls on a plain one, as a sanitizer's runtime has its own of both"""
     if build('build-clang', cc='clang')[1]:
         return 0, 1
-    result = run([PYTHON, 'test/walls/walls.py', '--build', 'build-clang', '--hostile-build', 'build-test', '--seeds', '20', '--quick'])
+    result = run([PYTHON, 'test/walls/walls.py', '--build', 'build-clang', '--hostile-build', 'build-test', '--seeds', '10', '--quick'])
     return counted((result[0], result[1].rstrip().splitlines()[-1]), r'(\d+) passed', r'\d+ passed, (\d+) failed')
 
 
