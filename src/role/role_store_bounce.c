@@ -297,6 +297,18 @@ static enum rc bounce_message(struct store_role *s, int64_t message, int64_t now
 
 /* ---- the clock */
 
+/* these messages in one transaction; where it fails nothing of it stays: no report without its rows taken, nor the other way round */
+static enum rc bounces_make(struct store_role *s, const int64_t *messages, size_t count, int64_t now_ms, struct err *err)
+{
+	enum rc rc = store_begin(s->store, err);
+
+	for (size_t i = 0; i < count && rc == RC_OK; i++)
+		rc = bounce_message(s, messages[i], now_ms, err);
+	if (rc != RC_OK && rc != RC_IO)
+		store_rollback(s->store);
+	return rc;
+}
+
 static void bounces_on_timer(void *arg, mono_ms now)
 {
 	struct store_bouncer *b = arg;
@@ -308,14 +320,17 @@ static void bounces_on_timer(void *arg, mono_ms now)
 
 	if (!s->store)
 		return;
-	rc = store_begin(s->store, &err);
+	store_role_turn(s); /* nobody else's mail is in the transaction that may be taken back */
+	rc = store_queue_bounceable(s->store, wall, BOUNCES_PATIENCE_MS, messages, BOUNCES_AT_ONCE, &count, &err);
 	if (rc == RC_OK)
-		rc = store_queue_bounceable(s->store, wall, BOUNCES_PATIENCE_MS, messages, BOUNCES_AT_ONCE, &count, &err);
-	for (size_t i = 0; i < count && rc == RC_OK; i++)
-		rc = bounce_message(s, messages[i], wall, &err);
-	if (rc != RC_OK && rc != RC_IO)
-		store_rollback(s->store); /* a report must not stay without its rows taken, nor the other way round */
+		rc = bounces_make(s, messages, count, wall, &err);
 	(void)store_role_judge(s, rc, "bounce", &err);
+	for (size_t i = 0; i < count && (rc == RC_BAD || rc == RC_LIMIT); i++) { /* one that is damaged does not hold up the others */
+		enum rc alone = bounces_make(s, &messages[i], 1, wall, &err);
+
+		(void)store_role_judge(s, alone, "bounce", &err);
+		store_role_turn(s);
+	}
 	loop_timer_at(&b->timer, now + (rc == RC_OK && count == BOUNCES_AT_ONCE ? 1 : rc != RC_OK || count ? BOUNCES_AGAIN_MS : BOUNCES_LOOK_MS));
 }
 

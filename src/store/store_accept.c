@@ -224,63 +224,7 @@ static void store_plan_distinct(struct store_plan *p)
 	}
 }
 
-/* ---- repeats: known by client, sender, Message-ID and text, for each place that the message went to. So a repeat with other recipients (some were put
- * off the first time) goes to those who have not got it, and to nobody twice. */
-
-static void store_digest_span(struct store *s, struct span part)
-{
-	uint64_t len = part.len;
-
-	(void)EVP_DigestUpdate(s->digest, &len, sizeof(len));
-	(void)EVP_DigestUpdate(s->digest, part.len ? (const void *)part.ptr : "", part.len);
-}
-
-/* account 0: the place is the foreign address */
-static enum rc store_repeat_key(struct store *s, const struct store_message *m, int64_t account, struct span foreign, uint8_t out[STORE_REPEAT_KEY_BYTES],
-	struct err *err)
-{
-	uint8_t key[32];
-	unsigned len = sizeof(key);
-	bool ok = EVP_DigestInit_ex2(s->digest, s->sha256, NULL) == 1;
-
-	store_digest_span(s, m->client);
-	store_digest_span(s, m->sender);
-	store_digest_span(s, m->message_id);
-	store_digest_span(s, m->digest);
-	(void)EVP_DigestUpdate(s->digest, &account, sizeof(account));
-	store_digest_span(s, foreign);
-	if (!ok || EVP_DigestFinal_ex(s->digest, key, &len) != 1)
-		return err_set(err, RC_IO, "SHA-256 failed");
-	memcpy(out, key, STORE_REPEAT_KEY_BYTES);
-	return RC_OK;
-}
-
-/* Within a day either way: after the clock was set back, what came "later" is still known. RC_NONE: it is new. */
-static enum rc store_repeat_find(struct store_plan *p, const uint8_t key[STORE_REPEAT_KEY_BYTES], struct err *err)
-{
-	int64_t now = p->m->received_ms, id, at;
-	struct sql_row row;
-	enum rc rc = sql_first(&p->s->sql, &row, STORE_SQL_DUPLICATE_GET, SQL_ARGS(SQL_B(span_of(key, STORE_REPEAT_KEY_BYTES))), err);
-
-	if (rc != RC_OK)
-		return rc;
-	id = sql_number(&row, 0, 1, STORE_MAX_MS);
-	at = sql_number(&row, 1, 0, STORE_MAX_MS);
-	rc = sql_checked(&row, err);
-	sql_end(&row);
-	if (rc != RC_OK)
-		return rc;
-	if (at > now + STORE_REPEAT_MS || at < now - STORE_REPEAT_MS)
-		return RC_NONE;
-	if (!p->first)
-		p->first = id;
-	return RC_OK;
-}
-
-static bool store_repeats_known(const struct store_message *m)
-{
-	return m->message_id.len && m->digest.len;
-}
+/* ---- repeats (store_repeat.c) */
 
 /* leaves only places that have not got it */
 static enum rc store_plan_repeats(struct store_plan *p, struct err *err)
@@ -293,7 +237,7 @@ static enum rc store_plan_repeats(struct store_plan *p, struct err *err)
 
 		rc = store_repeat_key(p->s, p->m, l->account, SPAN_NONE, l->repeat, err);
 		if (rc == RC_OK)
-			rc = store_repeat_find(p, l->repeat, err);
+			rc = store_repeat_find(p->s, p->m, l->repeat, &p->first, err);
 		if (rc == RC_NONE) {
 			p->locals[n++] = *l;
 			rc = RC_OK;
@@ -306,7 +250,7 @@ static enum rc store_plan_repeats(struct store_plan *p, struct err *err)
 
 		rc = store_repeat_key(p->s, p->m, 0, f->key, f->repeat, err);
 		if (rc == RC_OK)
-			rc = store_repeat_find(p, f->repeat, err);
+			rc = store_repeat_find(p->s, p->m, f->repeat, &p->first, err);
 		if (rc == RC_NONE) {
 			p->foreign[n++] = *f;
 			rc = RC_OK;
@@ -495,13 +439,6 @@ static enum rc store_write_message(struct store *s, const struct store_message *
 	return rc;
 }
 
-static enum rc store_write_repeat(struct store *s, const struct store_message *m, int64_t id, const uint8_t key[STORE_REPEAT_KEY_BYTES], struct err *err)
-{
-	if (!store_repeats_known(m))
-		return RC_OK;
-	return sql_run(&s->sql, STORE_SQL_DUPLICATE_PUT, SQL_ARGS(SQL_B(span_of(key, STORE_REPEAT_KEY_BYTES)), SQL_N(id), SQL_N(m->received_ms)), err);
-}
-
 static enum rc store_write_all(struct store_plan *p, int64_t id, const struct store_text *t, struct err *err)
 {
 	const struct store_message *m = p->m;
@@ -514,12 +451,12 @@ static enum rc store_write_all(struct store_plan *p, int64_t id, const struct st
 		for (at = 0; rc == RC_OK && (filed = store_filed_next(m, p->locals[i].account, &at)) != NULL;)
 			rc = store_write_item(p->s, m, id, &p->locals[i], filed, t->head.len + t->body_bytes, err);
 		if (rc == RC_OK && !store_filed_only_on(m, p->locals[i].account))
-			rc = store_write_repeat(p->s, m, id, p->locals[i].repeat, err);
+			rc = store_repeat_write(p->s, m, id, p->locals[i].repeat, err);
 	}
 	for (size_t i = 0; i < p->foreign_count && rc == RC_OK; i++) {
 		rc = store_write_queued(p->s, &e, &p->foreign[i], err);
 		if (rc == RC_OK)
-			rc = store_write_repeat(p->s, m, id, p->foreign[i].repeat, err);
+			rc = store_repeat_write(p->s, m, id, p->foreign[i].repeat, err);
 	}
 	return rc;
 }

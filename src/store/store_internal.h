@@ -124,6 +124,15 @@ void store_spool_close_all(struct store *s);
 void store_mail_top(struct buf *out, struct span sender, struct span account_address);
 enum rc store_mail_remove_all(struct store *s, int64_t account, size_t max, bool *more_out, struct err *err) RC_WARN;
 
+/* ---- store_repeat.c: repeats, known by client, sender, Message-ID and text, for each place that the message went to. So a repeat with other recipients (some
+ * were put off the first time) goes to those who have not got it, and to nobody twice. */
+bool store_repeats_known(const struct store_message *m); /* false: this one could not be recognised */
+/* account 0: the place is the foreign address */
+enum rc store_repeat_key(struct store *s, const struct store_message *m, int64_t account, struct span foreign, uint8_t out[STORE_REPEAT_KEY_BYTES], struct err *err);
+/* RC_NONE: it is new. *first: the message that it repeats, where none was named before */
+enum rc store_repeat_find(struct store *s, const struct store_message *m, const uint8_t key[STORE_REPEAT_KEY_BYTES], int64_t *first, struct err *err);
+enum rc store_repeat_write(struct store *s, const struct store_message *m, int64_t id, const uint8_t key[STORE_REPEAT_KEY_BYTES], struct err *err);
+
 /* what one page of a listing may hold */
 enum { STORE_PAGE_BYTES = 4 << 20 };
 /* all domains for `each` to choose from; RC_NONE where `only` is given and not hosted */

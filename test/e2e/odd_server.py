@@ -118,8 +118,8 @@ class Session(threading.Thread):
             except OSError:
                 pass
 
-    def do(self, stage, argument=''):
-        """what the behaviour says for this stage, else the plain answer; returns the reply's first digit"""
+    def do(self, stage, argument='', before=None):
+        """what the behaviour says for this stage, else the plain answer; returns the reply's first digit, which before() hears before the client does"""
         what = self.server.what(stage)
         if callable(what):
             what = what(self, argument)
@@ -132,10 +132,13 @@ class Session(threading.Thread):
         if what is None:
             return ''
         closing = isinstance(what, str) and (what.endswith('!') or what[:3] == '421')
+        digit = what[:1] if isinstance(what, str) else ''
+        if before:
+            before(digit)
         self.say(what.rstrip('!') if closing else what)
         if closing:
             self.close()
-        return what[:1] if isinstance(what, str) else ''
+        return digit
 
     def offers(self):
         words = list(self.server.offer)
@@ -266,9 +269,7 @@ class Session(threading.Thread):
         """the message is here whole; a behaviour may take it and say nothing"""
         message, self.message = self.message, None
         self.server.seen.append(message)
-        digit = self.do(stage, message)
-        if digit == '2':
-            self.server.messages.append(message)
+        self.do(stage, message, before=lambda digit: digit == '2' and self.server.messages.append(message))
 
     def on_rset(self, argument):
         self.message = None

@@ -245,7 +245,7 @@ def test_dovecot(dovecot):
         imap.login('bob', 'wrong')
     with contextlib.suppress(OSError, imaplib.IMAP4.error):
         imap.logout()
-    dovecot.wait_log(r'(?s)attempts.*attempts')
+    dovecot.wait_log(r'(?s)auth failed.*auth failed')
     assert counted(dovecot.log())['auth-bad-credentials'] == (2, {'alice', 'bob'})
 
 
