@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -14,14 +15,25 @@ SANITIZED = 'build-test/src/cli/mailroom'
 ENV = dict(os.environ, ASAN_OPTIONS='detect_leaks=0:abort_on_error=1:quarantine_size_mb=8', UBSAN_OPTIONS='print_stacktrace=1:halt_on_error=1', MAILROOM=os.path.join(ROOT, SANITIZED))
 
 
+here = threading.local()  # .out: what the steps of this thread say, until they are over
+
+
+def say(text):
+    out = getattr(here, 'out', None)
+    if out is not None:
+        out.append(text)
+        return
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
 def run(command, **more):
     """Runs it, lets its output through, returns (status, output)."""
     p = subprocess.Popen(command, cwd=ROOT, env=dict(ENV, **more), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace', stdin=subprocess.DEVNULL)
     out = []
     for line in p.stdout:
         out.append(line)
-        sys.stdout.write(line)
-        sys.stdout.flush()
+        say(line)
     return p.wait(), ''.join(out)
 
 
@@ -33,7 +45,7 @@ def counted(result, pattern_ok, pattern_bad):
     if status != 0 and bad == 0:
         bad = 1
     if status == 0 and ok == 0:
-        print('nothing was tested: that counts as a failure')
+        say('nothing was tested: that counts as a failure\n')
         bad = 1
     return ok, bad
 
@@ -56,7 +68,7 @@ def checks():
     for script in ('check-includes.py', 'check-banned.py', 'check-catalogue.py'):
         for extra in ([], ['--selftest']):
             a, b = one([PYTHON, 'tools/' + script, *extra])
-            print('%s %s: %s' % (script, ' '.join(extra), 'ok' if a else 'FAILED'))
+            say('%s %s: %s\n' % (script, ' '.join(extra), 'ok' if a else 'FAILED'))
             ok, bad = ok + a, bad + b
     for extra in (['--check', 'knowledge'], ['--selftest']):
         a, b = one([PYTHON, 'tools/gen-replies.py', *extra])
@@ -121,25 +133,67 @@ STEPS = {
 }
 
 
+# these wait more than they work: what one line holds runs beside the other lines
+BESIDE = [['agree', 'attack'], ['walls']]
+
+
+def rows(names):
+    """[[[step, ...] beside the next, ...] one after the other, ...]"""
+    out = []
+    beside = [step for line in BESIDE for step in line]
+    for name in names:
+        if name not in beside:
+            out.append([[name]])
+        elif not any(line[0][0] in beside for line in out):
+            out.append([[n for n in line if n in names] for line in BESIDE if set(line) & set(names)])
+    return out
+
+
+def step(name, summary):
+    say('== %s\n' % name)
+    t = time.monotonic()
+    ok, bad = STEPS[name]()
+    summary.append((name, ok, bad, time.monotonic() - t))
+
+
+def line(names, summary):
+    here.out = []
+    try:
+        for name in names:
+            try:
+                step(name, summary)
+            except Exception as e:  # the other lines are told of it at the end, as a failure
+                say('%s: %r\n' % (name, e))
+                summary.append((name, 0, 1, 0))
+    finally:
+        text, here.out = ''.join(here.out), None
+        say(text)
+
+
 def main():
     names = sys.argv[1:] or list(STEPS)
-    total = [0, 0]
-    summary = []
     for name in names:
         if name not in STEPS:
             sys.exit('no such step: %s; there are: %s' % (name, ' '.join(STEPS)))
-        print('== %s' % name, flush=True)
-        t = time.monotonic()
-        ok, bad = STEPS[name]()
-        summary.append('%-8s %5d passed %3d failed  %4.0f s' % (name, ok, bad, time.monotonic() - t))
-        total[0] += ok
-        total[1] += bad
-        if bad and name == 'build':
+    summary = []
+    for row in rows(names):
+        if len(row) == 1:
+            for name in row[0]:
+                step(name, summary)
+        else:
+            threads = [threading.Thread(target=line, args=(one_line, summary)) for one_line in row]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+        if any(name == 'build' and bad for name, _, bad, _ in summary):
             break
     print('== summary')
-    print('\n'.join(summary))
-    print('%d passed, %d failed' % tuple(total))
-    return 1 if total[1] or not total[0] else 0
+    for row in summary:
+        print('%-8s %5d passed %3d failed  %4.0f s' % row)
+    ok, bad = sum(row[1] for row in summary), sum(row[2] for row in summary)
+    print('%d passed, %d failed' % (ok, bad))
+    return 1 if bad or not ok else 0
 
 
 if __name__ == '__main__':

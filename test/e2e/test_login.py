@@ -1,5 +1,6 @@
 """Trouble with signing in, told apart: the client sees one text, the administrator reads the true cause and what would be right."""
 import base64
+import contextlib
 import itertools
 import json
 import os
@@ -70,7 +71,12 @@ def pop3_attempt(m, login, password, mechanism='USER'):
             if not w.line().startswith('+OK'):
                 return 'USER was refused'
             w.send('PASS %s\r\n' % password)
-        return w.line()
+        reply = w.line()
+        with contextlib.suppress(OSError, EOFError):  # it may have ended already
+            w.send('QUIT\r\n')
+            w.line()
+            w.line()  # the mailbox is free when the connection ends
+        return reply
 
 
 def without_ref(reply):
