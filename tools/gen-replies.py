@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Reads knowledge/replies, knowledge/clients and knowledge/tests, checks them strictly, writes replies_table.c.
+"""Reads knowledge/replies, knowledge/clients, knowledge/tests and knowledge/wording.yaml, checks them strictly, writes replies_table.c.
 
 gen-replies.py KNOWLEDGE TABLE_C [DEPFILE]     gen-replies.py --check KNOWLEDGE     gen-replies.py --selftest
 The formats are described in knowledge/README.md."""
@@ -13,9 +13,15 @@ import sys
 
 import yaml
 
-spec = importlib.util.spec_from_file_location('gen_causes', pathlib.Path(__file__).with_name('gen-causes.py'))
-causes = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(causes)
+
+def load_tool(name):
+    spec = importlib.util.spec_from_file_location(name.replace('-', '_'), pathlib.Path(__file__).with_name(f'{name}.py'))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+causes, wording = load_tool('gen-causes'), load_tool('gen-wording')
 need, Bad = causes.need, causes.Bad
 
 KINDS = ['provider', 'mta', 'library', 'middlebox', 'filter', 'client']  # the order of enum emitter_kind
@@ -257,6 +263,14 @@ def load_probes(path, slugs, problems):
         return {}
 
 
+def load_wording(path, slugs, problems):
+    try:
+        return wording.check(need, yaml.load(path.read_text(encoding='utf-8'), causes.StrictLoader), slugs)
+    except (Bad, yaml.YAMLError, OSError, UnicodeDecodeError, TypeError) as e:
+        problems.append(f'{path}: {e}')
+        return {'words': {}, 'also': [], 'rules': []}
+
+
 def load_directory(directory, check, problems, slugs):
     entries = []
     for path in sorted(directory.glob('*.yaml')):
@@ -274,11 +288,11 @@ def load(knowledge):
     names = [e['slug'] for e in emitters + clients]
     problems += [f'the slug "{n}" is given twice' for n in set(names) if names.count(n) > 1]
     problems += contradictions(emitters + clients)
-    return emitters, clients, load_probes(knowledge / 'probes.yaml', entries, problems), problems
+    return emitters, clients, load_probes(knowledge / 'probes.yaml', entries, problems), load_wording(knowledge / 'wording.yaml', entries, problems), problems
 
 
 def check(knowledge):
-    emitters, clients, probes, problems = load(knowledge)
+    emitters, clients, probes, words, problems = load(knowledge)
     entries, _ = causes.load(knowledge / 'causes')
     tests = []
     for path in sorted((knowledge / 'tests').glob('*.yaml')):
@@ -303,7 +317,8 @@ def check(knowledge):
     dialogs = [r for c in clients for r in c['replies']]
     print(f'{len(replies)} reply patterns of {len(emitters)} emitters, {len({s for r in replies + dialogs for s, _ in r["causes"]})} causes named; '
           f'{len(clients)} mail programs with {sum(len(c["settings"]) for c in clients)} places of settings and {len(dialogs)} dialogs; '
-          f'{len(tests)} test messages, {len(tests) - literal} of them in no pattern; {len(entries)} causes, {len(probes)} with a probe')
+          f'{len(tests)} test messages, {len(tests) - literal} of them in no pattern; {len(entries)} causes, {len(probes)} with a probe; '
+          f'{sum(map(len, words["words"].values()))} words of {len(words["words"])} concepts in {len(words["rules"])} rules')
     return 0
 
 
@@ -330,8 +345,41 @@ PLANTED = [  # a change to a good reply, and a word of the complaint that must f
 ]
 
 
-def selftest():
+PLANTED_WORDS = [  # the same for knowledge/wording.yaml
+    ({}, None),
+    ({'words': {'a': ['no such'], 'b': ['exist*']}}, None),
+    ({'words': {'a': ['No'], 'b': ['x']}}, 'lower case'),
+    ({'words': {'a': ['n*o'], 'b': ['x']}}, 'only at the end'),
+    ({'words': {'a': ['ab*'], 'b': ['x']}}, 'too short'),
+    ({'words': {'a': ['one two three four'], 'b': ['x']}}, 'three words'),
+    ({'words': {'a': ['x', 'x'], 'b': ['y']}}, 'stands twice'),
+    ({'words': {f'c{chr(97 + i % 26)}{chr(97 + i // 26)}': ['x'] for i in range(65)}}, 'at most'),
+    ({'also': [{'all': ['a', 'c'], 'gives': 'b'}]}, 'of the words'),
+    ({'rules': [{'all': ['c'], 'cause': 'mail-loop', 'sure': 0.5}]}, 'no "c"'),
+    ({'rules': [{'all': ['a'], 'cause': 'no-such-slug', 'sure': 0.5}]}, 'no "no-such-slug"'),
+    ({'rules': [{'all': ['a'], 'cause': 'mail-loop', 'sure': 0.9}]}, 'at most'),
+    ({'rules': [{'all': ['a'], 'not': ['a'], 'cause': 'mail-loop', 'sure': 0.5}]}, 'in all and not'),
+    ({'rules': [{'all': ['a', 'b'], 'cause': 'mail-loop', 'sure': 0.5}, {'all': ['b', 'a'], 'cause': 'mail-loop', 'sure': 0.4}]}, 'twice'),
+]
+
+
+def selftest_words():
     wrong = 0
+    for change, complaint in PLANTED_WORDS:
+        words = {'words': {'a': ['no'], 'b': ['yes']}, 'also': [], 'rules': [{'all': ['a'], 'not': ['b'], 'cause': 'mail-loop', 'sure': 0.5}], **change}
+        try:
+            wording.check(need, words, {'mail-loop'})
+            said = None
+        except Bad as e:
+            said = str(e)
+        if (said is None) != (complaint is None) or complaint and complaint not in said:
+            print(f'gen-replies: {change}: wanted {complaint}, got {said}', file=sys.stderr)
+            wrong += 1
+    return wrong
+
+
+def selftest():
+    wrong = selftest_words()
     for change, complaint in PLANTED:
         reply = {'pattern': 'relay access denied', 'cause': 'rcpt-unknown', 'sure': 0.9, 'source': 'c', **change}
         reply = {k: v for k, v in reply.items() if v is not None}
@@ -345,7 +393,7 @@ def selftest():
             wrong += 1
     twice = [{'slug': s, 'replies': [{'pattern': 'same words', 'causes': [(c, 1)], 'code': 550}]} for s, c in [('a', 'rcpt-unknown'), ('b', 'mail-loop')]]
     wrong += len(list(contradictions(twice))) != 1
-    print(f'{len(PLANTED) + 1} planted replies, {wrong} judged wrongly')
+    print(f'{len(PLANTED) + len(PLANTED_WORDS) + 1} planted replies and words, {wrong} judged wrongly')
     return 1 if wrong else 0
 
 
@@ -442,7 +490,7 @@ def main(argv):
         print(__doc__, file=sys.stderr)
         return 2
     knowledge = pathlib.Path(argv[1])
-    emitters, clients, probes, problems = load(knowledge)
+    emitters, clients, probes, words, problems = load(knowledge)
     for problem in problems:
         print(f'gen-replies: {problem}', file=sys.stderr)
     if problems:
@@ -452,9 +500,9 @@ def main(argv):
         tables.add_emitter(entry)
     for entry in clients:
         tables.add_client(entry)
-    causes.write_changed(argv[2], tables.c(probes))
+    causes.write_changed(argv[2], tables.c(probes) + wording.c(words, causes.enum_name))
     if len(argv) == 4:  # a directory is a dependency too: a new file changes its time
-        deps = [p for d in ['causes', 'replies', 'clients'] for p in [knowledge / d, *sorted((knowledge / d).glob('*.yaml'))]] + [knowledge / 'probes.yaml']
+        deps = [p for d in ['causes', 'replies', 'clients'] for p in [knowledge / d, *sorted((knowledge / d).glob('*.yaml'))]] + [knowledge / 'probes.yaml', knowledge / 'wording.yaml']
         name = os.path.relpath(argv[2]) if not os.path.isabs(argv[2]) else argv[2]
         pathlib.Path(argv[3]).write_text(f'{name}: {" ".join(str(p).replace(" ", chr(92) + " ") for p in deps)}\n')
     return 0

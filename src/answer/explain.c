@@ -205,6 +205,10 @@ void explain_why(struct buf *out, const struct explain_candidate *c)
 		explain_say_hint(out, between, c);
 		between = ", ";
 	}
+	if (!c->hint && !c->pattern && c->by & EXPLAIN_BY_CODE) {
+		buf_printf(out, "%swhat its code stands for", between);
+		between = ", ";
+	}
 	if (c->by & EXPLAIN_BY_STAGE) {
 		buf_printf(out, "%sthe moment at which it was said", between);
 		between = ", ";

@@ -2,11 +2,21 @@
 
 #include "answer/explain_index_table.h"
 
-enum { WHOLE_WORD = 6 }; /* patterns shorter than this must be whole words */
+enum {
+	WHOLE_WORD = 6,	  /* patterns shorter than this must be whole words */
+	WIDE_LEAD = 0xe3, /* with this and above the letters begin in UTF-8 that are written without blanks between words */
+};
 
+/* does a word go on there? Chinese and Japanese are written without blanks: a figure or a Latin word ends beside them */
 static bool index_is_word(struct span words, size_t at)
 {
-	return at < words.len && (byte_is_alnum(words.ptr[at]) || words.ptr[at] >= 0x80);
+	size_t lead = at;
+
+	if (at >= words.len || words.ptr[at] < 0x80)
+		return at < words.len && byte_is_alnum(words.ptr[at]);
+	while (lead && at - lead < 2 && (words.ptr[lead] & 0xc0) == 0x80)
+		lead--;
+	return words.ptr[lead] < WIDE_LEAD;
 }
 
 /* the first place of `piece` at or after `from` that begins at a word (short pieces: that is a word); words.len: none */

@@ -2,7 +2,10 @@
 
 #include "base/num.h"
 
-enum { LITERAL_BYTES = 20 }; /* of a template, enough to know it again */
+enum {
+	LITERAL_BYTES = 20, /* of a template, enough to know it again */
+	WIDE_LEAD = 0xe3,   /* with this and above the letters begin in UTF-8 that are written without blanks between words */
+};
 
 /* [45]xx of SMTP: the second digit is 0..5 (RFC 5321 4.2.1), 7 is seen in the wild; not 465 or 587, which are ports */
 static unsigned scan_code(struct span s)
@@ -59,18 +62,69 @@ static void scan_set_enhanced(struct scan_reply *r, struct span text)
 	r->enhanced[text.len] = '\0';
 }
 
+/* The second byte of a letter of two, where its small form has the same first one; Latin-1, and Cyrillic and Greek of which half have another
+ * first byte: *lead then is that. */
+static uint8_t scan_small(uint8_t *lead, uint8_t next)
+{
+	switch (*lead) {
+	case 0xc3: /* U+00C0..U+00DE without the sign of multiplication */
+		return next >= 0x80 && next <= 0x9e && next != 0x97 ? (uint8_t)(next + 0x20) : next;
+	case 0xc4: /* U+0100..U+0137: even is large */
+		return next >= 0x80 && next <= 0xb7 && next % 2 == 0 ? (uint8_t)(next + 1) : next;
+	case 0xc5: /* U+0141..U+0148 and U+0179..U+017E: odd is large; U+014A..U+0177: even is */
+		if ((next >= 0x81 && next <= 0x88) || (next >= 0xb9 && next <= 0xbe))
+			return next % 2 ? (uint8_t)(next + 1) : next;
+		return next >= 0x8a && next <= 0xb7 && next % 2 == 0 ? (uint8_t)(next + 1) : next;
+	case 0xce: /* U+0391..U+03A9 */
+		if (next >= 0x91 && next <= 0x9f)
+			return (uint8_t)(next + 0x20);
+		*lead = next >= 0xa0 && next <= 0xa9 ? 0xcf : *lead;
+		return next >= 0xa0 && next <= 0xa9 ? (uint8_t)(next - 0x20) : next;
+	case 0xd0: /* U+0400..U+042F */
+		if (next >= 0x90 && next <= 0x9f)
+			return (uint8_t)(next + 0x20);
+		*lead = next >= 0x80 && next <= 0xaf ? 0xd1 : *lead;
+		return next >= 0xa0 && next <= 0xaf ? (uint8_t)(next - 0x20) : next >= 0x80 && next <= 0x8f ? (uint8_t)(next + 0x10) : next;
+	default:
+		return next;
+	}
+}
+
 static void scan_word(struct scan *s, struct span word)
 {
 	if (word.len && s->words.len)
 		buf_add_byte(&s->words, ' ');
-	for (size_t i = 0; i < word.len; i++)
-		buf_add_byte(&s->words, byte_lower(word.ptr[i]));
+	for (size_t i = 0; i < word.len; i++) {
+		uint8_t lead = word.ptr[i];
+
+		if (span_starts(span_from(word, i), SPAN_LIT("\u2019"))) { /* the apostrophe as word processors write it */
+			buf_add_byte(&s->words, '\'');
+			i += 2;
+		} else if (lead >= 0xc3 && lead <= 0xd0 && i + 1 < word.len) {
+			uint8_t next = scan_small(&lead, word.ptr[++i]);
+
+			buf_add_byte(&s->words, lead);
+			buf_add_byte(&s->words, next);
+		} else {
+			buf_add_byte(&s->words, byte_lower(lead));
+		}
+	}
 }
 
 /* "\\r" and "\\n" as programs print them, where a line ended */
 static bool scan_is_escape(struct span s)
 {
 	return s.len >= 2 && s.ptr[0] == '\\' && (s.ptr[1] == 'n' || s.ptr[1] == 'r' || s.ptr[1] == 't');
+}
+
+/* a letter of a writing without blanks, or a full-width sign, and a figure beside each other: two words */
+static bool scan_changes(struct span word, size_t at)
+{
+	uint8_t before = word.ptr[at - 1], here = word.ptr[at];
+
+	if (byte_is_digit(here) && at >= 3)
+		return before >= 0x80 && word.ptr[at - 3] >= WIDE_LEAD;
+	return here >= WIDE_LEAD && byte_is_digit(before);
 }
 
 /* The next word; blanks and control characters part words, and "550-5.7.1" is two. */
@@ -83,8 +137,12 @@ static struct span scan_next(struct span *rest)
 		*rest = span_from(*rest, scan_is_escape(*rest) ? 2 : 1);
 	if (rest->len > 4 && rest->ptr[3] == '-' && scan_code(*rest)) {
 		len = 4;
+	} else if (rest->len > 9 && span_starts_nocase(*rest, SPAN_LIT("smtp;")) &&
+		   scan_code(span_from(*rest, 5))) { /* of a Diagnostic-Code */
+		len = 5;
 	} else {
-		while (len < rest->len && rest->ptr[len] > ' ' && rest->ptr[len] != 0x7f && !scan_is_escape(span_from(*rest, len)))
+		while (len < rest->len && rest->ptr[len] > ' ' && rest->ptr[len] != 0x7f && !scan_is_escape(span_from(*rest, len)) &&
+		       (len == 0 || !scan_changes(*rest, len)))
 			len++;
 	}
 	word = span_head(*rest, len);
@@ -116,13 +174,30 @@ static void scan_pop3(struct scan *s, struct span rest)
 	scan_note(s, &r);
 }
 
-/* words and replies of one line; what the client said is not looked at */
+/* What the client said, where a program was when it failed, and what Sendmail makes ("550 5.1.1 <b@c>... User unknown") of an answer that
+ * it has just quoted ("<<< 553 ..."). */
+static bool scan_is_idle(struct scan *s, struct span line)
+{
+	if (span_starts(line, SPAN_LIT("<<< ")))
+		s->transcript = true;
+	if (s->transcript && scan_code(line) && span_find_span(line, SPAN_LIT(">... ")) < line.len)
+		return true;
+	if (span_starts(line, SPAN_LIT(">>> ")))
+		return !scan_code(span_from(line, 4));
+	if (span_starts(line, SPAN_LIT("File \"")) && span_find_span(line, SPAN_LIT(", line ")) < line.len)
+		return true;
+	if (span_starts(line, SPAN_LIT("at ")) && line.len && line.ptr[line.len - 1] == ')' && span_find(line, ':') < line.len)
+		return true;
+	return span_starts_nocase(line, SPAN_LIT("C:")) || span_starts(line, SPAN_LIT("->")) || span_starts(line, SPAN_LIT("~>"));
+}
+
+/* words and replies of one line */
 static void scan_line(struct scan *s, struct span line)
 {
 	struct scan_reply open = {0};
 	struct span rest = span_trim(line), word;
 
-	if (span_starts_nocase(rest, SPAN_LIT("C:")) || span_starts(rest, SPAN_LIT("->")) || span_starts(rest, SPAN_LIT("~>")))
+	if (scan_is_idle(s, rest))
 		return;
 	for (word = scan_next(&rest); word.len; word = scan_next(&rest)) {
 		struct span bare = scan_bare(word);
@@ -222,6 +297,14 @@ static bool scan_is_own(struct span line, enum cause_id id)
 	return false;
 }
 
+/* An indented line and the next line of a reply go on with the sentence of the line before. */
+static void scan_break(struct scan *s, struct span line)
+{
+	if (!line.len || line.ptr[0] <= ' ' || scan_code(line) || s->break_count == SCAN_BREAKS)
+		return;
+	s->breaks[s->break_count++] = s->words.len;
+}
+
 void scan_init(struct scan *s, struct span text)
 {
 	*s = (struct scan){0};
@@ -230,6 +313,7 @@ void scan_init(struct scan *s, struct span text)
 		struct span line = span_cut(&text, '\n'), before;
 		enum cause_id id, behind = CAUSE_NONE;
 
+		scan_break(s, line);
 		while (line.len && line.ptr[line.len - 1] <= ' ')
 			line.len--;
 		line = span_trim(line);

@@ -4,7 +4,10 @@
 
 #include "cause/cause.h"
 
-enum { SCAN_REPLIES = 8 };
+enum {
+	SCAN_REPLIES = 8,
+	SCAN_BREAKS = 64, /* lines beyond run into each other */
+};
 
 struct scan_reply {
 	unsigned code;	   /* 0: none, or POP3 */
@@ -17,6 +20,9 @@ struct scan {
 	struct buf words; /* lower case, one blank between words, without codes and line breaks */
 	struct scan_reply replies[SCAN_REPLIES];
 	size_t count;
+	size_t breaks[SCAN_BREAKS]; /* where in words a line begins that does not continue the one before */
+	size_t break_count;
+	bool transcript;      /* Sendmail's bounce, which quotes what the other side said */
 	enum cause_id own;    /* a reply of our own, whole and unchanged; CAUSE_NONE: no */
 	enum cause_id behind; /* what `own` says it is a consequence of; CAUSE_NONE: nothing */
 	enum cause_id quoted; /* another slug at the end of a line */

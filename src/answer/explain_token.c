@@ -4,8 +4,11 @@
 
 enum { TEXT_TOKENS = 96 }; /* of one text */
 
+#define SPEAKS_FOR 1.0 /* points of a word that mean something */
+
 struct points {
 	double *of;
+	uint8_t *support;
 	uint32_t seen[TEXT_TOKENS];
 	size_t count;
 };
@@ -19,20 +22,26 @@ static bool token_point(struct points *points, uint32_t hash, double weight)
 	if (i < points->count || points->count == TEXT_TOKENS || !token_hashes[slot])
 		return false;
 	points->seen[points->count++] = hash;
-	for (uint16_t p = token_first[slot]; p; p = token_pairs[p - 1].next)
-		points->of[token_pairs[p - 1].cause] += weight * (double)token_pairs[p - 1].points;
+	for (uint16_t p = token_first[slot]; p; p = token_pairs[p - 1].next) {
+		const struct token_pair *pair = &token_pairs[p - 1];
+
+		points->of[pair->cause] += weight * (double)pair->points;
+		points->support[pair->cause] = (uint8_t)(points->support[pair->cause] + ((double)pair->points > SPEAKS_FOR));
+	}
 	return true;
 }
 
-size_t token_weigh(struct span words, double points_out[CAUSE_COUNT])
+size_t token_weigh(struct span words, double points_out[CAUSE_COUNT], uint8_t support_out[CAUSE_COUNT])
 {
-	struct points points = {.of = points_out};
+	struct points points = {.of = points_out, .support = support_out};
 	uint32_t hash, before = 0;
 	double known = 0, share;
 	size_t all = 0, understood = 0;
 
-	for (int id = 0; id < CAUSE_COUNT; id++)
+	for (int id = 0; id < CAUSE_COUNT; id++) {
 		points_out[id] = 0;
+		support_out[id] = 0;
+	}
 	while (points.count < TEXT_TOKENS && (hash = token_next(&words))) {
 		bool is_known = token_point(&points, hash, 1);
 

@@ -6,8 +6,8 @@
 
 #include "cause/cause.h"
 
-/* points_out[cause]: logarithm of how much likelier the words are there than anywhere; 0 where nothing is known. Returns how many known
- * words there were. */
-size_t token_weigh(struct span words, double points_out[CAUSE_COUNT]);
+/* points_out[cause]: logarithm of how much likelier the words are there than anywhere; 0 where nothing is known. support_out[cause]: how
+ * many words and neighbours speak for it. Returns how many known words there were. */
+size_t token_weigh(struct span words, double points_out[CAUSE_COUNT], uint8_t support_out[CAUSE_COUNT]);
 
 #endif

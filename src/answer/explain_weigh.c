@@ -2,32 +2,43 @@
 
 #include <math.h>
 
+#include "answer/explain_code.h"
 #include "answer/explain_token.h"
+#include "answer/explain_wording.h"
 
 /* How it is weighed: every cause has odds, from the best known wording that names it, times what the codes, the time at which it was said
- * and the emitter make of it; a cause without known wording has them from its codes and single words. All odds together, and those of "none
- * of them", make the confidence; it is held below what evidence of its kind has earned. The figures were chosen while looking at
- * knowledge/tests/messages.yaml and held-out-1.yaml; held-out-2.yaml shows what they are worth (test/e2e/test_explain_accuracy.py). */
+ * and the emitter make of it; a cause without known wording has them from what the sentences mean (explain_wording.h), what the codes say by
+ * themselves (explain_code.h), and single words. All odds together, and those of "none of them", make the confidence; it is held below what
+ * evidence of its kind has earned. The figures were chosen while looking at knowledge/tests/messages.yaml and held-out-1.yaml to -3.yaml;
+ * held-out-4.yaml shows what they are worth (test/e2e/test_explain_accuracy.py). */
 
 #define ODDS_NOTHING 0.35 /* of a cause that is not in the catalogue */
+#define ODDS_GENERAL 0.8  /* of words that only say that it went wrong, beside a sentence that says why */
 #define SURE_MAX 0.985
+#define SURE_SPECIFIC 0.6 /* of what a sentence means, beside words that say little */
 #define LEAST_DECIDED 0.4
 #define LEAST_OF_FIRST 0.12 /* candidates further behind say nothing */
-#define NEAR_SECOND 1.65    /* a second that is nearer says that the words do not decide */
+#define NEAR_SECOND 1.55    /* a second that is nearer says that the words do not decide */
 #define CODE_SPREAD_MAX 5   /* more causes with the same code: it says little */
 #define CONFIDENCE_MAX 0.97 /* a foreign text is never certain */
 
 /* the most that such evidence is worth: how often it was right in knowledge/tests */
-#define MOST_WORDING 0.6	/* single words, a guess */
-#define MOST_CODE 0.6		/* a code and nothing else */
-#define MOST_PATTERN 0.86	/* words of the catalogue without a code that fits */
+#define MOST_WORDING 0.55	/* single words, a guess */
+#define MOST_MEANT 0.7		/* sentences whose words together mean something */
+#define MOST_AGREED 0.8		/* ... and the code says the same */
+#define MOST_CODE 0.68		/* a code and nothing else */
+#define MOST_PATTERN 0.8	/* words of the catalogue without a code that fits */
 #define MOST_PATTERN_BRIEF 0.66 /* ... that are few in a long text */
+#define MOST_DOUBTED 0.66	/* ... while the sentence means something else */
+#define MOST_ALONE 0.89		/* a known reply without code, moment or speaker that fit */
+#define MOST_CONTESTED 0.86	/* a known reply, while the sentence means something else */
 
 struct worth {
 	double odds;
 	struct explain_candidate said;
 	unsigned hits;
 	double share; /* of the text that the words make up */
+	double most;  /* that evidence without known words is worth */
 };
 
 static double odds_of(double sure)
@@ -78,20 +89,80 @@ static bool weigh_is_dialog(const struct index_hit *hit)
 	return kind == EMITTER_CLIENT || kind == EMITTER_LIBRARY;
 }
 
+/* words that only say that it went wrong; with others that say why, these hold */
+static bool weigh_is_general(unsigned cause)
+{
+	switch (cause) {
+	case CAUSE_AUTH_BAD_CREDENTIALS:
+	case CAUSE_POLICY_UNSPECIFIED:
+	case CAUSE_SERVER_TEMP_ERROR:
+	case CAUSE_REMOTE_UNREACHABLE:
+	case CAUSE_TLS_HANDSHAKE_FAILED:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* what a program finds out by itself, before a server has said anything */
+static bool weigh_is_local(unsigned cause)
+{
+	switch (cause) {
+	case CAUSE_PORT_BLOCKED_OR_WRONG_HOST:
+	case CAUSE_PORT25_OUTBOUND_BLOCKED:
+	case CAUSE_REMOTE_UNREACHABLE:
+	case CAUSE_REMOTE_LOST:
+	case CAUSE_SERVER_NAME_UNKNOWN:
+	case CAUSE_DNS_FAILURE:
+	case CAUSE_TIMEOUT:
+	case CAUSE_IPV6_NOT_AVAILABLE:
+	case CAUSE_TLS_HANDSHAKE_FAILED:
+	case CAUSE_TLS_CERT_UNTRUSTED:
+	case CAUSE_TLS_CERT_NAME_MISMATCH:
+	case CAUSE_TLS_MODE_MISMATCH:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* what the first reply that a registry explains says by its codes */
+static void weigh_look_codes(struct weighing *w)
+{
+	const struct code_meaning *means = NULL;
+
+	for (int id = 0; id < CAUSE_COUNT; id++)
+		w->coded[id] = 0;
+	w->coded_best = 0;
+	for (size_t i = 0; i < w->scan->count && !means; i++)
+		if (!w->scan->replies[i].pop3)
+			means = code_means(w->scan->replies[i].code, span_str(w->scan->replies[i].enhanced));
+	for (size_t i = 0; means && i < CODE_MEANINGS && means[i].cause; i++) {
+		w->coded[means[i].cause] = means[i].percent / 100.0;
+		w->coded_best = fmax(w->coded_best, means[i].percent / 100.0);
+	}
+}
+
 void weigh_look(struct weighing *w)
 {
-	w->token_count = token_weigh(buf_span(&w->scan->words), w->tokens);
-	w->token_best = 0;
-	for (int id = CAUSE_NONE + 1; id < CAUSE_COUNT; id++)
-		w->token_best = w->tokens[id] > w->token_best ? w->tokens[id] : w->token_best;
+	w->token_count = token_weigh(buf_span(&w->scan->words), w->tokens, w->token_support);
+	wording_read(w->scan, w->meant);
+	weigh_look_codes(w);
+	w->token_best = w->meant_best = 0;
+	for (int id = CAUSE_NONE + 1; id < CAUSE_COUNT; id++) {
+		w->token_best = fmax(w->token_best, w->tokens[id]);
+		w->meant_best = fmax(w->meant_best, w->meant[id]);
+	}
+	w->general_words = true;
 	for (size_t i = 0; i < w->hits->count; i++) {
 		const struct index_hit *hit = &w->hits->at[i];
+		unsigned cause = hit->kind == INDEX_CAUSE ? hit->number : reply_causes[reply_patterns[hit->number].cause_at].cause;
 
-		if (weigh_is_dialog(hit) || weigh_is_covered(w->hits, hit))
+		if (weigh_is_dialog(hit) || (hit->kind == INDEX_CAUSE && weigh_is_local(cause)) || weigh_is_covered(w->hits, hit))
 			continue;
 		w->foreign_words = true;
-		if (hit->kind == INDEX_REPLY && !reply_patterns[hit->number].only)
-			w->known_reply = true;
+		w->general_words = w->general_words && weigh_is_general(cause);
+		w->known_reply = w->known_reply || (hit->kind == INDEX_REPLY && !reply_patterns[hit->number].only);
 	}
 }
 
@@ -180,6 +251,7 @@ static void weigh_take(struct worth *worth, double odds, const struct weighing *
 	worth->hits++;
 	if (odds <= worth->odds)
 		return;
+	worth->most = 1;
 	worth->odds = odds;
 	worth->share = (double)(hit->end - hit->at) / (double)(w->scan->words.len + 1);
 	worth->said.pattern = hit->pattern;
@@ -196,6 +268,8 @@ static void weigh_catalogue(const struct weighing *w, const struct index_hit *hi
 	double sure = 0.53 + 0.0135 * (double)(len < 28 ? len : 28) - 0.0005 * (double)hit->rank;
 	double elsewhere = w->token_best - (w->tokens[hit->number] > 0 ? w->tokens[hit->number] : 0), factor = w->known_reply ? 0.25 : 1;
 
+	if (w->meant_best >= SURE_SPECIFIC)
+		factor *= w->meant[hit->number] <= 0 ? 0.6 : w->meant[hit->number] >= SURE_SPECIFIC ? 1.5 : 1;
 	if (elsewhere > 2)
 		factor *= exp(-0.25 * (elsewhere > 9 ? 7 : elsewhere - 2));
 	weigh_take(worth, odds_of(sure) * factor, w, hit, &none);
@@ -241,14 +315,37 @@ static double weigh_codes(const struct cause *c, const struct index_fit *fit, st
 }
 
 /* of a cause that no known words name */
-static double weigh_guess(const struct weighing *w, const struct cause *c, double codes, double words, bool pop3)
+static double weigh_guess(const struct weighing *w, enum cause_id id, double codes, double words, bool pop3)
 {
+	const struct cause *c = cause_get(id);
 	double odds = 0.006 * (1 + c->common) * (0.25 + 1.6 * codes) * (w->token_count ? 1 : 0.3 * c->common);
 
 	/* an enhanced code that only few causes have holds whatever words stand beside it */
 	odds *= exp(codes >= 5 && words < -1 && w->code_spread <= CODE_SPREAD_MAX ? -1 : words);
 
-	return fmin(odds, pop3 && codes > 2 ? 4 : 1);
+	return fmin(odds, pop3 && codes > 2 ? 4 : w->token_support[id] > 2 ? 1 : w->token_support[id] > 1 ? 0.7 : 0.35);
+}
+
+/* of a cause that no known words name: what the sentences mean, and what the codes say by themselves */
+static double weigh_meaning(const struct weighing *w, enum cause_id id, double codes, struct worth *worth)
+{
+	double meant = w->meant[id], coded = w->coded[id], odds = 0;
+	double beside = !w->foreign_words ? 1 : w->general_words && meant >= SURE_SPECIFIC ? 0.9 : w->known_reply ? 0.15 : 0.4;
+
+	if (meant > 0) {
+		odds = odds_of(meant) * (1 + 0.1 * codes) * (w->coded_best > 0.55 && coded <= 0 ? 0.6 : 1) * beside;
+		worth->said.by |= EXPLAIN_BY_WORDING;
+		worth->most = coded > 0 ? MOST_AGREED : fmin(MOST_MEANT, meant + 0.06);
+	}
+	if (coded > 0) {
+		odds += odds_of(coded) * (w->meant_best > 0 && meant <= 0 ? 0.5 : 1) *
+			(w->known_reply	    ? 0.04
+			 : w->foreign_words ? 0.25
+					    : 1);
+		worth->said.by |= EXPLAIN_BY_CODE;
+		worth->most = meant > 0 ? MOST_AGREED : fmin(MOST_CODE, coded + 0.03);
+	}
+	return odds;
 }
 
 static double weigh_cause(const struct weighing *w, enum cause_id id, struct worth *worth, const struct index_fit *fit)
@@ -266,16 +363,25 @@ static double weigh_cause(const struct weighing *w, enum cause_id id, struct wor
 		odds *= 1 + 0.15 * (worth->hits > 3 ? 3 : worth->hits - 1);
 		odds *= worth->said.reply >= 0 ? 1 + 0.03 * codes : 1 + 0.12 * codes;
 		odds *= exp(worth->said.reply >= 0 ? 0.1 * words : 0.25 * (words > 2 ? 2 : words));
+		if (weigh_is_general(id) && w->meant_best >= SURE_SPECIFIC && w->meant[id] <= 0 && w->foreign_words)
+			odds = fmin(odds, ODDS_GENERAL);
+		if (first && !first->pop3 && !c->forms[CAUSE_SMTP].text && c->forms[CAUSE_POP3].text) /* it is never said in SMTP */
+			odds *= 0.1;
 		if (first && worth->said.reply < 0 && !fit->known) {
 			odds *= first->pop3 ? 0.3 : 0.6;
 			worth->said.against |= EXPLAIN_BY_CODE;
 		}
 	} else {
-		if (codes <= 0 && words <= 1)
+		worth->most = words > 1 ? MOST_WORDING : MOST_CODE;
+		if (codes > 0 || words > 1) {
+			odds = weigh_guess(w, id, codes, words, first && first->pop3) *
+			       ((w->meant_best > 0 || w->coded_best > 0.5) && !(first && first->pop3) ? 0.5 : 1);
+			worth->said.by |= words > 1 ? EXPLAIN_BY_WORDING : 0U;
+			odds *= index_is_named(id) ? 1 : 0.15; /* of the finer names that only mailroom uses */
+		}
+		odds += weigh_meaning(w, id, codes, worth);
+		if (odds <= 0)
 			return 0;
-		odds = weigh_guess(w, c, codes, words, first && first->pop3);
-		worth->said.by |= words > 1 ? EXPLAIN_BY_WORDING : 0U;
-		odds *= index_is_named(id) ? 1 : 0.15; /* of the finer names that only mailroom uses */
 	}
 	if (w->context->stage && stages && !(w->context->stage & stages)) {
 		odds *= 0.35;
@@ -343,17 +449,22 @@ static double weigh_consequence(const struct weighing *w, const struct explain_c
 }
 
 /* what evidence of that kind is worth at most, whatever the odds are */
-static double weigh_most(const struct explain_candidate *c, double share)
+static double weigh_most(const struct weighing *w, const struct explain_candidate *c, const struct worth *worth)
 {
 	if (c->by & (EXPLAIN_BY_OWN | EXPLAIN_BY_SLUG))
 		return CONFIDENCE_MAX;
 	if (!(c->by & EXPLAIN_BY_PATTERN))
-		return c->by & EXPLAIN_BY_WORDING ? MOST_WORDING : MOST_CODE;
+		return worth->most;
+	if (c->reply >= 0 && w->meant_best >= SURE_SPECIFIC && w->meant[c->cause] <= 0)
+		return MOST_CONTESTED;
 	if (c->reply >= 0)
-		return CONFIDENCE_MAX;
-	if (strlen(c->pattern) < 12 && share < 0.2)
+		return c->by & (EXPLAIN_BY_CODE | EXPLAIN_BY_ENHANCED | EXPLAIN_BY_EMITTER | EXPLAIN_BY_STAGE) ? CONFIDENCE_MAX
+													       : MOST_ALONE;
+	if (w->meant_best > 0 && w->meant[c->cause] <= 0)
+		return MOST_DOUBTED;
+	if (strlen(c->pattern) < 12 && worth->share < 0.2)
 		return c->by & EXPLAIN_BY_ENHANCED ? MOST_PATTERN : MOST_PATTERN_BRIEF;
-	return c->by & EXPLAIN_BY_ENHANCED || (c->by & EXPLAIN_BY_CODE && share > 0.3) ? CONFIDENCE_MAX : MOST_PATTERN;
+	return c->by & EXPLAIN_BY_ENHANCED || (c->by & EXPLAIN_BY_CODE && worth->share > 0.3) ? CONFIDENCE_MAX : MOST_PATTERN;
 }
 
 void explain_settle(struct explanation *e)
@@ -373,14 +484,14 @@ void explain_settle(struct explanation *e)
 }
 
 /* from odds to confidence; the order stays, whatever a kind of evidence is worth */
-static void weigh_settle(struct explanation *e, const struct worth *worth, double all)
+static void weigh_settle(const struct weighing *w, struct explanation *e, const struct worth *worth, double all)
 {
 	double before = 1;
 
 	for (size_t i = 0; i < e->count; i++) {
 		double *c = &e->found[i].confidence;
 
-		*c = fmin(fmin(*c / all, weigh_most(&e->found[i], worth[e->found[i].cause].share)), before);
+		*c = fmin(fmin(*c / all, weigh_most(w, &e->found[i], &worth[e->found[i].cause])), before);
 		before = *c;
 	}
 	explain_settle(e);
@@ -414,5 +525,5 @@ void weigh_all(struct weighing *w, struct explanation *out)
 		worth[id].said.confidence = odds;
 		weigh_insert(out, &worth[id].said);
 	}
-	weigh_settle(out, worth, all);
+	weigh_settle(w, out, worth, all);
 }

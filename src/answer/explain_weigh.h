@@ -12,7 +12,13 @@ struct weighing {
 	const struct explain_context *context;
 	bool foreign_words; /* words of a server, not only those of the program that shows them */
 	bool known_reply;   /* ... of which knowledge/replies says what they mean */
+	bool general_words; /* all of the server's words only say that it went wrong */
 	double tokens[CAUSE_COUNT];
+	uint8_t token_support[CAUSE_COUNT]; /* how many of the words speak for it */
+	double meant[CAUSE_COUNT];	    /* what the sentences say, by explain_wording.h */
+	double meant_best;
+	double coded[CAUSE_COUNT]; /* what the first codes say by themselves */
+	double coded_best;
 	double token_best; /* the highest of them, or 0 */
 	size_t token_count;
 	size_t code_spread; /* how many causes have the enhanced code */

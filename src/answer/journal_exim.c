@@ -78,6 +78,17 @@ static bool exim_is_known(struct span s)
 	return false;
 }
 
+/* In the handshake it is one that failed. Later "(recv)" mostly says that the other side closed the connection without TLS's goodbye, as many
+ * do after QUIT: nothing is lost then, and where something was, another line says so. */
+static void exim_tls(struct span s, struct journal_line *out)
+{
+	bool ended = line_has(s, SPAN_LIT("non-properly terminated")) || line_has(s, SPAN_LIT("unexpected eof"));
+
+	line_refusal(out, s, ended ? CAUSE_NONE : CAUSE_TLS_HANDSHAKE_FAILED);
+	if (ended && !line_has(s, SPAN_LIT("handshake")) && !line_has(s, SPAN_LIT("SSL_accept")) && !line_has(s, SPAN_LIT("SSL_connect")))
+		out->what = JOURNAL_NOTE;
+}
+
 static void exim_refused(struct span s, struct journal_line *out)
 {
 	struct span reply = line_behind(s, SPAN_LIT(" rejected "));
@@ -99,7 +110,7 @@ static void exim_refused(struct span s, struct journal_line *out)
 		reply = line_behind(s, SPAN_LIT("]: "));
 		line_refusal(out, reply.len ? reply : s, CAUSE_NONE);
 	} else if (line_has(s, SPAN_LIT("TLS error on connection"))) {
-		line_refusal(out, s, CAUSE_TLS_HANDSHAKE_FAILED);
+		exim_tls(s, out);
 	} else if (span_starts(s, SPAN_LIT("SMTP protocol synchronization error"))) {
 		line_refusal(out, s, CAUSE_PROTOCOL_VIOLATION);
 	} else if (line_has(s, SPAN_LIT("dropped: too many nonmail commands")) ||

@@ -111,6 +111,30 @@ struct client_program {
 	uint8_t lines;			    /* bits 1 << enum client_line: what it can */
 };
 
+/* What single words mean: knowledge/wording.yaml. Bits are its concepts. */
+enum { WORDING_SLOTS = 1 << 13 };
+
+struct wording_word {
+	uint32_t hash; /* FNV-1a of the word, the neighbours or the beginning; 0: free */
+	uint64_t means;
+};
+
+struct wording_also {
+	uint64_t all, gives;
+};
+
+struct wording_rule {
+	uint64_t all, none;
+	uint16_t cause;
+	uint8_t percent;
+};
+
+extern const struct wording_word wording_words[WORDING_SLOTS];
+extern const struct wording_also wording_alsos[];
+extern const size_t wording_also_count;
+extern const struct wording_rule wording_rules[];
+extern const size_t wording_rule_count;
+
 extern const char reply_pool[];
 extern const uint32_t reply_words[];
 extern const struct reply_cause reply_causes[];

@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -308,6 +309,14 @@ static const char *cli_home(struct cli *cli)
 	return home;
 }
 
+/* a pipe whose other end was closed: whoever read (head, less) has seen enough, and wants no words about that */
+static bool cli_reader_gone(void)
+{
+	struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+	return poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+}
+
 static int cli_start(struct cli *cli, int argc, char **argv)
 {
 	const struct cli_command *c = cli->command;
@@ -329,7 +338,7 @@ static int cli_start(struct cli *cli, int argc, char **argv)
 		return cli_usage(cli, "--home: the name of a directory would be right");
 	status = c->run(cli);
 	if (fflush(stdout) != 0 || ferror(stdout))
-		return cli_fail("standard output: %s", strerror(errno));
+		return cli_reader_gone() ? CLI_FAILED : cli_fail("standard output: %s", strerror(errno));
 	return status;
 }
 

@@ -7,12 +7,12 @@
 
 #include "base/mem.h"
 
-enum { CLI_CELL_SHOWN = 200 };
+enum { CLI_CELL_SHOWN = 200, CLI_LIST_ROWS = 1000 /* that are kept to find how wide columns are; a longer list is printed so many at a time */ };
 
 struct cli_list {
 	const struct cli_column *columns;
 	size_t count, rows, size;
-	bool json;
+	bool json, begun;   /* begun: something was printed */
 	json_t *array;      /* JSON */
 	char **cells;       /* table: rows * count texts */
 	size_t *widths;
@@ -139,10 +139,14 @@ static char *cli_cell_text(const struct cli_column *c, const struct cli_cell *ce
 	return copy;
 }
 
+static void cli_list_flush(struct cli_list *l);
+
 void cli_list_add(struct cli_list *l, const struct cli_cell *cells)
 {
 	json_t *row;
 
+	if (l->rows == CLI_LIST_ROWS)
+		cli_list_flush(l);
 	l->rows++;
 	if (l->json) {
 		row = json_object();
@@ -195,20 +199,45 @@ void cli_print_json(json_t *value)
 	json_decref(value);
 }
 
+/* the rows that are there; of a JSON array all but the brackets around it */
+static void cli_list_flush_json(struct cli_list *l)
+{
+	char *text = json_dumps(l->array, JSON_INDENT(2) | JSON_ENSURE_ASCII);
+	struct span inner = text ? span_str(text) : SPAN_NONE;
+
+	if (inner.len > 3) { /* "[", "\n]" */
+		(void)fputs(l->begun ? "," : "[", stdout);
+		(void)fwrite(inner.ptr + 1, 1, inner.len - 3, stdout);
+	}
+	free(text);
+	json_array_clear(l->array);
+}
+
+static void cli_list_flush(struct cli_list *l)
+{
+	if (l->json) {
+		cli_list_flush_json(l);
+	} else {
+		if (!l->begun)
+			cli_print_row(l, NULL);
+		for (size_t r = 0; r < l->rows; r++)
+			cli_print_row(l, l->cells + r * l->count);
+		for (size_t i = 0; i < l->rows * l->count; i++)
+			free(l->cells[i]);
+	}
+	l->begun = true;
+	l->rows = 0;
+}
+
 void cli_list_print(struct cli_list **list, const char *nothing)
 {
 	struct cli_list *l = *list;
 
-	if (l->json) {
-		cli_print_json(l->array);
-	} else if (l->rows) {
-		cli_print_row(l, NULL);
-		for (size_t r = 0; r < l->rows; r++)
-			cli_print_row(l, l->cells + r * l->count);
-	} else if (isatty(STDERR_FILENO)) {
-		fprintf(stderr, "%s\n", nothing);
-	}
+	if (l->rows)
+		cli_list_flush(l);
 	if (l->json)
-		l->array = NULL;
+		(void)puts(l->begun ? "\n]" : "[]");
+	else if (!l->begun && isatty(STDERR_FILENO))
+		fprintf(stderr, "%s\n", nothing);
 	cli_list_free(list);
 }

@@ -24,9 +24,9 @@ struct cli_cell {
 
 struct cli_list;
 struct cli_list *cli_list_new(const struct cli_column *columns, size_t count, bool json);
-/* one row, as many cells as columns; copied */
+/* one row, as many cells as columns; copied. Of a long list what came first is printed meanwhile. */
 void cli_list_add(struct cli_list *l, const struct cli_cell *cells);
-/* prints on standard output; empty: nothing as text (`nothing` goes to standard error when that is a terminal), [] as JSON. Frees the list. */
+/* prints (the rest) on standard output; empty: nothing as text (`nothing` goes to standard error when that is a terminal), [] as JSON. Frees the list. */
 void cli_list_print(struct cli_list **l, const char *nothing);
 void cli_list_free(struct cli_list **l);
 /* on standard output; takes the reference */

@@ -17,7 +17,8 @@ enum { CLI_QUEUE_WORDS_SHOWN = 200, CLI_QUEUE_REASON_BYTES = 4096 };
 	{"cause", "SLUG", "mail that waits for this cause", false}, \
 	{"state", "STATE", "waiting, held, sending or failed", false}, \
 	{"older-than", "TIME", "mail that came longer ago than 2h, 3d ...", false}
-const struct cli_option cli_queue_list_options[] = {CLI_QUEUE_FILTERS, {NULL, NULL, NULL, false}};
+const struct cli_option cli_queue_list_options[] = {CLI_QUEUE_FILTERS, {"limit", "N", "show this many lines at most, the oldest mail first", false},
+	{NULL, NULL, NULL, false}};
 const struct cli_option cli_queue_act_options[] = {CLI_QUEUE_FILTERS, {"all", NULL, "all of the queue", false}, {NULL, NULL, NULL, false}};
 
 /* ---- which rows */
@@ -151,11 +152,12 @@ static enum rc cli_queue_row(void *arg, const struct store_queue_listed *l)
 
 	cli_list_add(arg, cells);
 	buf_clear(&why);
-	return RC_OK;
+	return ferror(stdout) ? RC_IO : RC_OK; /* a long list of which nobody reads the rest */
 }
 
 int cli_queue_list(struct cli *cli)
 {
+	const char *limit = cli_get(cli, "limit");
 	struct store_queue_filter filter;
 	struct store *s;
 	struct cli_list *list;
@@ -164,6 +166,8 @@ int cli_queue_list(struct cli *cli)
 
 	if (!cli_queue_filter(cli, &filter))
 		return CLI_USAGE;
+	if (limit && (num_parse(span_str(limit), UINT32_MAX, &filter.most) != RC_OK || filter.most == 0))
+		return cli_usage(cli, "--limit %s: a number from 1 on would be right", limit);
 	s = cli_store_open(cli, STORE_READ_ONLY);
 	if (!s)
 		return CLI_FAILED;
@@ -171,6 +175,8 @@ int cli_queue_list(struct cli *cli)
 	rc = store_queue_list(s, &filter, cli_queue_row, list, &err);
 	cli_store_close(&s);
 	cli_list_print(&list, "nothing of that is in the queue");
+	if (ferror(stdout))
+		return CLI_FAILED; /* which is said by whoever called */
 	return rc == RC_OK ? CLI_OK : cli_store_failed(rc, &err, "queue list");
 }
 

@@ -125,7 +125,7 @@ struct conf {
 	uint64_t delivery_connect_ms, delivery_greeting_ms, delivery_command_ms, delivery_data_ms, delivery_chunk_ms, delivery_end_ms;
 	struct conf_smarthost *smarthosts; size_t smarthost_count;
 	struct conf_route *routes; size_t route_count;
-	const char *dns_resolvers, *dns_trust_anchor, *dns_stub_zones, *dns_insecure_zones; /* lists, a blank between; resolvers "root": from the root on, "": /etc/resolv.conf's */
+	const char *dns_resolvers, *dns_trust_anchor, *dns_root_hints, *dns_stub_zones, *dns_insecure_zones; /* lists, a blank between; resolvers "root": from the root on, "": /etc/resolv.conf's */
 	bool dns_dnssec, dns_check_recipients; uint64_t dns_timeout_ms;
 	uint64_t drain_ms;            /* how long old workers may finish after a reload or SIGTERM */
 	const void *places;           /* where each setting stood, for conf_where */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -47,7 +48,7 @@ static int probe_create(void)
 
 static int probe_socket_inet(void)
 {
-	return probe_fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	return probe_fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP));
 }
 
 static int probe_socket_unix(void)
@@ -60,6 +61,40 @@ static int probe_connect(void)
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9)};
 
 	return connect(-1, (struct sockaddr *)&to, sizeof(to)) ? errno : 0;
+}
+
+/* a stream that is not TCP, of whose ports Landlock knows nothing */
+static int probe_socket_mptcp(void)
+{
+	return probe_fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP));
+}
+
+/* TCP fast open (RFC 7413) connects without connect() */
+static int probe_sendto_fastopen(void)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9)};
+
+	return sendto(-1, "", 1, MSG_FASTOPEN, (struct sockaddr *)&to, sizeof(to)) < 0 ? errno : 0;
+}
+
+static int probe_sendmsg_fastopen(void)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9)};
+	struct msghdr m = {.msg_name = &to, .msg_namelen = sizeof(to)};
+
+	return sendmsg(-1, &m, MSG_FASTOPEN) < 0 ? errno : 0;
+}
+
+static int probe_sendmmsg(void)
+{
+	return syscall(SYS_sendmmsg, -1, NULL, 0, 0) < 0 ? errno : 0;
+}
+
+static int probe_setsockopt_fastopen(void)
+{
+	int on = 1;
+
+	return setsockopt(-1, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof(on)) ? errno : 0;
 }
 
 static int probe_bind(void)
@@ -188,7 +223,8 @@ static const struct probe {
 	int (*fn)(void);
 } probes[] = {
 	{"open-read", probe_open_read}, {"open-root", probe_open_root}, {"create", probe_create}, {"socket-inet", probe_socket_inet},
-	{"socket-unix", probe_socket_unix}, {"connect", probe_connect}, {"bind", probe_bind}, {"listen", probe_listen}, {"fork", probe_fork},
+	{"socket-unix", probe_socket_unix}, {"socket-mptcp", probe_socket_mptcp}, {"sendto-fastopen", probe_sendto_fastopen},
+	{"sendmsg-fastopen", probe_sendmsg_fastopen}, {"sendmmsg", probe_sendmmsg}, {"setsockopt-fastopen", probe_setsockopt_fastopen}, {"connect", probe_connect}, {"bind", probe_bind}, {"listen", probe_listen}, {"fork", probe_fork},
 	{"execve", probe_execve}, {"kill-parent", probe_kill_parent}, {"kill-init", probe_kill_init}, {"ptrace", probe_ptrace},
 	{"mmap-exec", probe_mmap_exec}, {"mprotect-exec", probe_mprotect_exec}, {"chroot", probe_chroot}, {"mount", probe_mount},
 	{"unshare", probe_unshare}, {"setuid", probe_setuid}, {"io-uring", probe_io_uring}, {"bpf", probe_bpf}, {"keyctl", probe_keyctl},
@@ -210,8 +246,8 @@ bool sandbox_probe_try(size_t i, int *error_out)
 	int error = probes[i].fn();
 
 	*error_out = error;
-	/* ENOENT: an empty root has no such file, which is a wall, too */
-	return error == EPERM || error == EACCES || error == ENOENT || error == ENOSYS;
+	/* ENOENT: an empty root has no such file, which is a wall, too; EOPNOTSUPP: what the filter answers to fast open, where the kernel would say EBADF */
+	return error == EPERM || error == EACCES || error == ENOENT || error == ENOSYS || error == EOPNOTSUPP;
 }
 
 void sandbox_probe_run(struct buf *out)

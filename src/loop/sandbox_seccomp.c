@@ -38,7 +38,7 @@ struct sandbox_call {
 	int call;
 	int error;        /* answer with it; 0: the call is allowed */
 	unsigned checks;  /* arguments looked at */
-	struct scmp_arg_cmp check[2];
+	struct scmp_arg_cmp check[3];
 };
 
 static unsigned sandbox_role_bit(const char *role)
@@ -72,7 +72,10 @@ static int sandbox_add_call(scmp_filter_ctx filter, const struct sandbox_call *c
 #define CALL(in, name) {(in), SCMP_SYS(name), 0, 0, {{0}}},
 #define CALL_1(in, name, arg, mask, value) {(in), SCMP_SYS(name), 0, 1, {CHECK(arg, mask, value)}},
 #define CALL_2(in, name, arg, mask, value, arg2, mask2, value2) {(in), SCMP_SYS(name), 0, 2, {CHECK(arg, mask, value), CHECK(arg2, mask2, value2)}},
+#define CALL_3(in, name, arg, mask, value, arg2, mask2, value2, arg3, mask3, value3) \
+	{(in), SCMP_SYS(name), 0, 3, {CHECK(arg, mask, value), CHECK(arg2, mask2, value2), CHECK(arg3, mask3, value3)}},
 #define ANSWER(in, name, error) {(in), SCMP_SYS(name), (error), 0, {{0}}},
+#define ANSWER_1(in, name, error, arg, mask, value) {(in), SCMP_SYS(name), (error), 1, {CHECK(arg, mask, value)}},
 
 static int sandbox_add_calls(scmp_filter_ctx filter, unsigned role)
 {

@@ -15,7 +15,7 @@ static enum rc stream_bind(int fd, const struct sockaddr *from, socklen_t from_l
 enum rc stream_connect(struct loop *loop, const struct sockaddr *to, socklen_t to_len, const struct sockaddr *from, socklen_t from_len,
 	const struct stream_ops *ops, void *owner, struct stream **out, struct err *err)
 {
-	int fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
 	struct stream *s;
 	enum rc rc;
 

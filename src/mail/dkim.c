@@ -68,8 +68,16 @@ static void dkim_hash_byte(struct dkim_hash *h, uint8_t c)
 
 static void dkim_hash_add(struct dkim_hash *h, struct span s)
 {
-	for (size_t i = 0; i < s.len; i++)
-		dkim_hash_byte(h, s.ptr[i]);
+	while (s.len) {
+		size_t n = sizeof(h->piece) - h->len;
+
+		n = s.len < n ? s.len : n;
+		memcpy(h->piece + h->len, s.ptr, n);
+		h->len += n;
+		s = span_from(s, n);
+		if (h->len == sizeof(h->piece))
+			dkim_hash_flush(h);
+	}
 }
 
 static enum rc dkim_hash_end(struct dkim_hash *h, uint8_t out[DKIM_DIGEST_BYTES])
@@ -100,7 +108,8 @@ struct dkim_body *dkim_body_new(void)
 	return b;
 }
 
-static void dkim_body_text(struct dkim_body *b, uint8_t c)
+/* bytes that mean themselves */
+static void dkim_body_text(struct dkim_body *b, struct span run)
 {
 	for (; b->empty_lines; b->empty_lines--)
 		dkim_hash_add(&b->hash, SPAN_LIT("\r\n"));
@@ -108,7 +117,7 @@ static void dkim_body_text(struct dkim_body *b, uint8_t c)
 		dkim_hash_byte(&b->hash, ' ');
 	b->blank = false;
 	b->in_line = true;
-	dkim_hash_byte(&b->hash, c);
+	dkim_hash_add(&b->hash, run);
 }
 
 static void dkim_body_line_end(struct dkim_body *b)
@@ -121,25 +130,34 @@ static void dkim_body_line_end(struct dkim_body *b)
 	b->in_line = false;
 }
 
+static bool dkim_body_special(uint8_t c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
 void dkim_body_add(struct dkim_body *b, struct span bytes)
 {
-	for (size_t i = 0; i < bytes.len; i++) {
+	for (size_t i = 0, from; i < bytes.len;) {
 		uint8_t c = bytes.ptr[i];
 
 		if (b->cr) {
 			b->cr = false;
 			if (c == '\n') {
 				dkim_body_line_end(b);
+				i++;
 				continue;
 			}
-			dkim_body_text(b, '\r');
+			dkim_body_text(b, SPAN_LIT("\r"));
 		}
-		if (c == '\r')
-			b->cr = true;
-		else if (c == ' ' || c == '\t')
-			b->blank = true;
-		else
-			dkim_body_text(b, c);
+		for (from = i; i < bytes.len && !dkim_body_special(bytes.ptr[i]); i++)
+			continue;
+		if (i > from) {
+			dkim_body_text(b, span_of(bytes.ptr + from, i - from));
+			continue;
+		}
+		b->cr = c == '\r';
+		b->blank |= !b->cr;
+		i++;
 	}
 }
 
@@ -148,7 +166,7 @@ enum rc dkim_body_end(struct dkim_body **b, uint8_t out[DKIM_DIGEST_BYTES])
 	enum rc rc;
 
 	if ((*b)->cr)
-		dkim_body_text(*b, '\r');
+		dkim_body_text(*b, SPAN_LIT("\r"));
 	if ((*b)->in_line)
 		dkim_body_line_end(*b); /* a body that does not end with CRLF gets one */
 	rc = dkim_hash_end(&(*b)->hash, out);

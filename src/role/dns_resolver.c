@@ -17,7 +17,7 @@
 #define DNS_ROOT_HINTS "/usr/share/dns/root.hints"
 
 enum {
-	DNS_RESOLV_CONF_BYTES = 64 << 10,
+	DNS_FILE_BYTES = 256 << 10, /* resolv.conf, root hints */
 	DNS_CLASS_IN = 1,
 	DNS_SEC_BOGUS = 1, DNS_SEC_SECURE = 2, /* of ub_event_callback_type */
 	DNS_SERVERS_BYTES = 1024,
@@ -103,24 +103,38 @@ static void dns_server_add(struct dns_resolver *r, struct span text)
 	r->server_count++;
 }
 
+/* as much of it as there is room for; RC_NONE: it cannot be opened */
+static enum rc dns_file_read(const char *path, struct buf *out, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = 1;
+	enum rc rc = RC_OK;
+
+	if (fd < 0)
+		return err_errno(err, RC_NONE, "%s", path);
+	while (n > 0 && buf_reserve(out, 4096)) {
+		n = read(fd, out->ptr + out->len, 4096);
+		out->len += n > 0 ? (size_t)n : 0;
+	}
+	if (n < 0)
+		rc = err_errno(err, RC_IO, "%s", path);
+	(void)close(fd);
+	return rc;
+}
+
 /* resolv.conf(5): only its name servers matter here, as names that are asked for are whole; one without any means this machine */
 static enum rc dns_resolv_conf(struct dns_resolver *r, const char *path, struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct buf text;
+	struct err unread = {""};
 	struct span rest, line;
-	ssize_t n = 1;
+	struct buf text;
+	enum rc rc;
 
-	buf_init(&text, DNS_RESOLV_CONF_BYTES);
-	while (fd >= 0 && n > 0 && buf_reserve(&text, 4096)) {
-		n = read(fd, text.ptr + text.len, 4096);
-		text.len += n > 0 ? (size_t)n : 0;
-	}
-	if (fd >= 0)
-		(void)close(fd);
-	if (n < 0) {
+	buf_init(&text, DNS_FILE_BYTES);
+	rc = dns_file_read(path, &text, &unread);
+	if (rc != RC_OK && rc != RC_NONE) {
 		buf_clear(&text);
-		return err_errno(err, RC_IO, "%s", path);
+		return err_set(err, rc, "%s", unread.words);
 	}
 	for (rest = buf_span(&text); rest.ptr;) {
 		line = span_trim(span_cut(&rest, '\n'));
@@ -136,6 +150,31 @@ static enum rc dns_resolv_conf(struct dns_resolver *r, const char *path, struct 
 	if (!r->server_count)
 		dns_server_add(r, SPAN_LIT("127.0.0.1"));
 	return RC_OK;
+}
+
+/* the library reads them itself; what matters here is whether a root of one's own is on this machine */
+static enum rc dns_root_hints(struct dns_resolver *r, const char *path, struct err *err)
+{
+	struct span rest, line;
+	struct buf text;
+	struct err bad = {""};
+	enum rc rc;
+
+	(void)snprintf(r->words, sizeof(r->words), "the root servers of %.200s", path);
+	buf_init(&text, DNS_FILE_BYTES);
+	rc = dns_file_read(path, &text, &bad);
+	for (rest = buf_span(&text); rc == RC_OK && rest.ptr;) {
+		struct net_address address;
+		size_t at;
+
+		line = span_cut(&rest, '\n');
+		line = span_trim(span_head(line, span_find(line, ';')));
+		for (at = line.len; at > 0 && line.ptr[at - 1] != ' ' && line.ptr[at - 1] != '\t'; at--)
+			continue;
+		r->loopback |= net_parse(span_from(line, at), &address) == RC_OK && net_is_loopback(&address);
+	}
+	buf_clear(&text);
+	return rc == RC_OK ? dns_set(r, "root-hints:", path, err) : err_set(err, RC_IO, "root-hints: %s", bad.words);
 }
 
 static void dns_servers_say(struct dns_resolver *r, const char *from)
@@ -159,7 +198,9 @@ static enum rc dns_servers(struct dns_resolver *r, const struct conf *conf, cons
 	dns_port_add(r, DNS_PORT);
 	if (conf_dns_is_root(conf)) {
 		(void)snprintf(r->words, sizeof(r->words), "the root servers");
-		return RC_OK;
+		if (conf->dns_root_hints[0])
+			return dns_root_hints(r, conf->dns_root_hints, err);
+		return access(DNS_ROOT_HINTS, R_OK) == 0 ? dns_set(r, "root-hints:", DNS_ROOT_HINTS, err) : RC_OK;
 	}
 	while (conf_list_next(&rest, &word))
 		dns_server_add(r, word);
@@ -271,20 +312,18 @@ static enum rc dns_options(struct dns_resolver *r, struct err *err)
 	(void)snprintf(number, sizeof(number), "%d", DNS_OUTGOING_TCP);
 	if (rc == RC_OK)
 		rc = dns_set(r, "outgoing-num-tcp:", number, err);
-	if (rc == RC_OK && access(DNS_ROOT_HINTS, R_OK) == 0)
-		rc = dns_set(r, "root-hints:", DNS_ROOT_HINTS, err);
 	return rc;
 }
 
 /* The library answers for these itself: "there is no such name". Where somebody is asked who may know better (a resolver of this network, a server of a stub
- * zone) he is believed. Begins the library's work: all options have to be set. */
+ * zone, a root of one's own) he is believed. Begins the library's work: all options have to be set. */
 static enum rc dns_unblock(struct dns_resolver *r, const struct conf *conf, struct err *err)
 {
 	static const char *const zones[] = {"test", "home.arpa"};
 	int bad = 0;
 
 	for (size_t i = 0; i < sizeof(zones) / sizeof(zones[0]) && !bad; i++)
-		if (r->server_count || strstr(conf->dns_stub_zones, zones[i]))
+		if (r->server_count || strstr(conf->dns_stub_zones, zones[i]) || (conf_dns_is_root(conf) && conf->dns_root_hints[0]))
 			bad = ub_ctx_zone_remove(r->ub, zones[i]);
 	return bad ? err_set(err, RC_BAD, "libunbound: %s", ub_strerror(bad)) : RC_OK;
 }

@@ -5,11 +5,13 @@
 #include <openssl/err.h>
 #include <openssl/rsa.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "role/keys_file.h"
 
 enum { KEYS_DKIM_RSA_LEAST_BITS = 2048, KEYS_DKIM_RSA_MOST_BITS = 4096 };
+enum { KEYS_DKIM_AGAIN_MAX = 20 /* in all */, KEYS_DKIM_AGAIN_US = 50000 };
 
 struct dkim_private {
 	char *domain, *selector;
@@ -20,13 +22,30 @@ struct dkim_private {
 struct keys_dkim {
 	struct dkim_private *keys; /* in order of domain, then selector */
 	size_t count, size;
-	void (*complain)(const char *words);
+	char **unread;             /* domains a key of which could not be read */
+	size_t unread_count;
+	unsigned again;
+	void (*complain)(const char *words, bool unread);
 };
 
-static void keys_dkim_complain(const struct keys_dkim *k, const char *words)
+/* rc: RC_IO: it may be a good one */
+static void keys_dkim_complain(struct keys_dkim *k, struct span domain, enum rc rc, const char *words)
 {
+	if (rc == RC_IO) {
+		k->unread = mem_realloc(k->unread, (k->unread_count + 1) * sizeof(*k->unread));
+		k->unread[k->unread_count++] = mem_str_span(domain);
+	}
 	if (k->complain)
-		k->complain(words);
+		k->complain(words, rc == RC_IO);
+}
+
+/* what the system failed at may pass at once; the start waits only so long for it */
+static bool keys_dkim_again(struct keys_dkim *k, enum rc rc)
+{
+	if (rc != RC_IO || k->again++ >= KEYS_DKIM_AGAIN_MAX)
+		return false;
+	(void)usleep(KEYS_DKIM_AGAIN_US);
+	return true;
 }
 
 static enum rc keys_dkim_judge(struct dkim_private *p, const char *path, struct err *err)
@@ -69,19 +88,27 @@ static enum rc keys_dkim_add(struct keys_dkim *k, const char *path, struct span 
 	return RC_OK;
 }
 
-/* calls each for the entries of a directory that do not begin with a dot; RC_NONE: it is not there */
+/* Calls each for the entries of a directory that do not begin with a dot. RC_NONE: it is not there; RC_BAD: it is no directory; RC_IO: some were perhaps
+ * not found */
 static enum rc keys_dkim_each(const char *dir, struct keys_dkim *k, void (*each)(struct keys_dkim *, const char *dir, const char *name), struct err *err)
 {
-	DIR *d = opendir(dir);
 	const struct dirent *entry;
+	enum rc rc = RC_OK;
+	DIR *d;
 
+	do {
+		d = opendir(dir);
+		if (!d)
+			rc = errno == ENOENT ? RC_NONE : err_errno(err, errno == ENOTDIR ? RC_BAD : RC_IO, "%s", dir);
+	} while (!d && keys_dkim_again(k, rc));
 	if (!d)
-		return errno == ENOENT ? RC_NONE : err_errno(err, RC_IO, "%s", dir);
-	while ((entry = readdir(d)) != NULL)
+		return rc;
+	for (errno = 0; (entry = readdir(d)) != NULL; errno = 0)
 		if (entry->d_name[0] != '.')
 			each(k, dir, entry->d_name);
+	rc = errno ? err_errno(err, RC_IO, "%s", dir) : RC_OK;
 	(void)closedir(d);
-	return RC_OK;
+	return rc;
 }
 
 static void keys_dkim_file(struct keys_dkim *k, const char *dir, const char *name)
@@ -89,12 +116,18 @@ static void keys_dkim_file(struct keys_dkim *k, const char *dir, const char *nam
 	struct span file = span_str(name), end = SPAN_LIT(".key"), domain = span_str(strrchr(dir, '/') + 1);
 	struct err why = {""};
 	char *path;
+	enum rc rc;
 
 	if (file.len <= end.len || !span_eq(span_from(file, file.len - end.len), end) || !dkim_selector_ok(span_head(file, file.len - end.len)))
 		return;
 	path = mem_printf("%s/%s", dir, name);
-	if (keys_dkim_add(k, path, domain, span_head(file, file.len - end.len), &why) != RC_OK)
-		keys_dkim_complain(k, why.words);
+	do
+		rc = keys_dkim_add(k, path, domain, span_head(file, file.len - end.len), &why);
+	while (keys_dkim_again(k, rc));
+	if (rc == RC_IO && access(path, F_OK) != 0 && errno == ENOENT) /* a link that leads nowhere */
+		rc = RC_NONE;
+	if (rc != RC_OK)
+		keys_dkim_complain(k, domain, rc, why.words);
 	free(path);
 }
 
@@ -102,9 +135,11 @@ static void keys_dkim_domain(struct keys_dkim *k, const char *dir, const char *n
 {
 	char *path = mem_printf("%s/%s", dir, name);
 	struct err why = {""};
+	enum rc rc;
 
-	if (keys_dkim_each(path, k, keys_dkim_file, &why) != RC_OK && why.words[0])
-		keys_dkim_complain(k, why.words);
+	rc = keys_dkim_each(path, k, keys_dkim_file, &why);
+	if (rc != RC_OK && rc != RC_NONE)
+		keys_dkim_complain(k, span_str(name), rc, why.words);
 	free(path);
 }
 
@@ -116,7 +151,7 @@ static int keys_dkim_order(const void *a, const void *b)
 	return order ? order : strcmp(x->selector, y->selector);
 }
 
-enum rc keys_dkim_load(const char *dir, void (*complain)(const char *words), struct keys_dkim **out, struct err *err)
+enum rc keys_dkim_load(const char *dir, void (*complain)(const char *words, bool unread), struct keys_dkim **out, struct err *err)
 {
 	struct keys_dkim *k;
 	enum rc rc = keys_file_memory(err);
@@ -145,6 +180,9 @@ void keys_dkim_free(struct keys_dkim **k)
 		free((*k)->keys[i].domain);
 		free((*k)->keys[i].selector);
 	}
+	for (size_t i = 0; i < (*k)->unread_count; i++)
+		free((*k)->unread[i]);
+	free((*k)->unread);
 	free((*k)->keys);
 	free(*k);
 	*k = NULL;
@@ -180,6 +218,14 @@ size_t keys_dkim_of(const struct keys_dkim *k, struct span domain, struct keys_d
 	for (; low < k->count && n < KEYS_DKIM_DOMAIN_MAX && keys_dkim_compare(&k->keys[low], domain) == 0; low++)
 		out[n++] = (struct keys_dkim_key){.key = (uint16_t)low, .algorithm = k->keys[low].algorithm, .selector = span_str(k->keys[low].selector)};
 	return n;
+}
+
+bool keys_dkim_unread(const struct keys_dkim *k, struct span domain)
+{
+	for (size_t i = 0; i < k->unread_count; i++)
+		if (span_eq(span_str(k->unread[i]), domain))
+			return true;
+	return false;
 }
 
 /* RSA: PKCS #1 v1.5 over the digest; Ed25519: the digest is the message (RFC 8463 3) */

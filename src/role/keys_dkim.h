@@ -17,13 +17,16 @@ struct keys_dkim_key {
 	struct span selector;
 };
 
-/* dir: HOME/keys/dkim; not there: no keys. A file that cannot be used is left out and told to `complain`, so that one bad key stops no other domain's mail. */
-enum rc keys_dkim_load(const char *dir, void (*complain)(const char *words), struct keys_dkim **out, struct err *err) RC_WARN;
+/* dir: HOME/keys/dkim; not there: no keys. A file that cannot be used is left out and told to `complain`, so that one bad key stops no other domain's mail.
+ * unread: it may be a good one, but the system failed (tried again a few times). RC_IO: which domains have keys is not known */
+enum rc keys_dkim_load(const char *dir, void (*complain)(const char *words, bool unread), struct keys_dkim **out, struct err *err) RC_WARN;
 void keys_dkim_free(struct keys_dkim **k);
 size_t keys_dkim_count(const struct keys_dkim *k);
 /* those of that domain (lower case), at most KEYS_DKIM_DOMAIN_MAX; returns how many */
 size_t keys_dkim_of(const struct keys_dkim *k, struct span domain, struct keys_dkim_key out[KEYS_DKIM_DOMAIN_MAX]);
-/* RC_BAD: no such key of that domain, or no digest */
+/* a key of that domain could not be read */
+bool keys_dkim_unread(const struct keys_dkim *k, struct span domain);
+/* RC_BAD: no such key of that domain, or no digest; RC_IO: the library failed */
 enum rc keys_dkim_sign(const struct keys_dkim *k, uint16_t key, struct span domain, struct span digest, struct buf *out) RC_WARN;
 
 #endif

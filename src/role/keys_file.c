@@ -28,8 +28,8 @@ enum rc keys_file_memory(struct err *err)
 }
 
 /* The file that a link leads to. Keys are read with the rights of whoever started the server, so only a link of that one (or of root: certificate programs
- * make such) is followed; it is read from the descriptor that was looked at. Returns -1 with the words in err. */
-static int file_open_link(const char *path, struct err *err)
+ * make such) is followed; it is read from the descriptor that was looked at. */
+static enum rc file_open_link(const char *path, int *fd_out, struct err *err)
 {
 	int link = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), fd = -1;
 	const char *slash = strrchr(path, '/');
@@ -41,35 +41,39 @@ static int file_open_link(const char *path, struct err *err)
 		n = readlinkat(link, "", target, sizeof(target) - 1);
 	if (link >= 0)
 		(void)close(link);
-	if (n <= 0) {
-		(void)err_errno(err, RC_IO, "%s", path);
-		return -1;
-	}
-	if (st.st_uid != 0 && st.st_uid != geteuid()) {
-		(void)err_set(err, RC_BAD, "%s is a link that uid %u made; a plain file, or a link that root made, would be right", path, (unsigned)st.st_uid);
-		return -1;
-	}
+	if (n <= 0)
+		return err_errno(err, RC_IO, "%s", path);
+	if (st.st_uid != 0 && st.st_uid != geteuid())
+		return err_set(err, RC_BAD, "%s is a link that uid %u made; a plain file, or a link that root made, would be right", path, (unsigned)st.st_uid);
 	target[n] = '\0';
 	joined = target[0] == '/' || !slash ? mem_str(target) : mem_printf("%.*s/%s", (int)(slash - path), path, target);
 	fd = open(joined, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	*fd_out = fd;
 	if (fd < 0)
 		(void)err_errno(err, RC_IO, "%s (%s)", path, joined);
 	free(joined);
-	return fd;
+	return fd < 0 ? RC_IO : RC_OK;
 }
 
 static enum rc file_open(const char *path, int *fd_out, struct err *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
 	struct stat st;
+	enum rc rc;
 
 	if (fd < 0 && errno != ELOOP)
 		return err_errno(err, RC_IO, "%s", path);
-	if (fd < 0)
-		fd = file_open_link(path, err);
-	if (fd < 0)
-		return RC_IO;
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+	if (fd < 0) {
+		rc = file_open_link(path, &fd, err);
+		if (rc != RC_OK)
+			return rc;
+	}
+	if (fstat(fd, &st) != 0) {
+		rc = err_errno(err, RC_IO, "%s", path);
+		(void)close(fd);
+		return rc;
+	}
+	if (!S_ISREG(st.st_mode)) {
 		(void)close(fd);
 		return err_set(err, RC_BAD, "%s: no plain file, so no key", path);
 	}
@@ -122,9 +126,11 @@ enum rc keys_file_key(const char *path, EVP_PKEY **out, struct err *err)
 		bio = BIO_new_mem_buf(bytes, (int)len);
 		*out = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, &asked) : NULL;
 		BIO_free(bio);
-		ERR_clear_error();
-		if (!*out)
+		if (!*out && (!bio || ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE))
+			rc = err_set(err, RC_IO, "%s: no memory to read it", path);
+		else if (!*out)
 			rc = err_set(err, RC_BAD, asked ? "%s: the key is protected by a passphrase; write it without one" : "%s: holds no PEM private key", path);
+		ERR_clear_error();
 	}
 	OPENSSL_secure_clear_free(bytes, KEYS_FILE_BYTES);
 	return rc;

@@ -60,6 +60,11 @@ enum rc keys_secrets_add(struct keys_secrets *s, const char *login, const char *
 	return rc;
 }
 
+size_t keys_secrets_count(const struct keys_secrets *s)
+{
+	return s->count;
+}
+
 bool keys_secrets_get(const struct keys_secrets *s, unsigned index, struct span *login_out, struct span *password_out)
 {
 	const struct secret *x = index < s->count ? &s->all[index] : NULL;

@@ -166,6 +166,8 @@ void relay_dest_looked_up(struct relay_dest *d, struct relay_hosts *found_or_nul
 void relay_dest_reached(struct relay_dest *d);
 /* no address of it could be used */
 void relay_dest_unreachable(struct relay_dest *d, const struct relay_failure *why);
+/* None of its addresses h but those in `others` could be used, and these are well: jobs that have no use for them are over, the next hop is not down */
+void relay_dest_rest_failed(struct relay_dest *d, const struct relay_hosts *h, uint32_t others, const struct relay_failure *why);
 void relay_dest_pace(struct relay_dest *d, enum pace_event e);
 void relay_dest_hungry(struct relay *r); /* there is room for a connection: who has waited longest? */
 void relay_dests_free(struct relay *r);
@@ -202,7 +204,7 @@ struct relay_job {
 	const struct relay_hosts *tried_of; /* only compared */
 	bool signed_up;                     /* it may go */
 	uint8_t tries, stale;
-	struct relay_failure *why;          /* of the last of them; NULL: none yet */
+	struct relay_failure *later;        /* the last address that said so; NULL: none yet */
 };
 /* a lease came; RC_BAD: it makes no sense, drop the store */
 enum rc relay_job_new(struct relay *r, const struct msg_lease *m) RC_WARN;
@@ -240,7 +242,7 @@ struct relay_conn {
 	struct relay_conn *next_all, **prev_all, *next, **prev;
 	struct relay_hosts *hosts;          /* its own hold on them */
 	int at;                             /* number of the address; -1: none chosen */
-	uint32_t tried;                     /* on the way to this one */
+	uint32_t tried, left_out;           /* on the way to this one; of these, not at all */
 	bool clear;                         /* TLS came to nothing, this time without */
 	bool probe, counted;                /* counted: in its next hop's numbers */
 	enum relay_conn_state state;

@@ -94,6 +94,7 @@ static void relay_cause_unable(enum smtp_out_need need, struct relay_verdict *ou
 		break;
 	case SMTP_OUT_NEEDS_REQUIRETLS:
 		out->cause = CAUSE_REQUIRETLS_UNSUPPORTED;
+		out->elsewhere = true; /* every host is asked before the message goes back (RFC 8689 4.2.1) */
 		break;
 	case SMTP_OUT_NEEDS_SIZE:
 		out->cause = CAUSE_MESSAGE_TOO_BIG;

@@ -183,13 +183,29 @@ static void relay_conn_address_failed(struct relay_conn *c, const struct relay_f
 	relay_conn_next_address(c);
 }
 
+/* is one of those that were left out well? Then it was left out for one message, and takes others */
+static bool relay_conn_left_out_well(const struct relay_conn *c)
+{
+	mono_ms now = loop_now(c->relay->loop);
+
+	for (size_t i = 0; i < c->hosts->count; i++)
+		if (c->left_out & 1U << i && !relay_route_failed(&c->hosts->at[i], now))
+			return true;
+	return false;
+}
+
 static void relay_conn_give_up(struct relay_conn *c)
 {
 	struct relay_failure why = c->why;
 	struct relay_dest *d = c->dest;
+	const struct relay_hosts *hosts = c->hosts; /* only compared */
+	const uint32_t all = (uint32_t)((1ULL << c->hosts->count) - 1), came_to_nothing = c->tried & ~c->left_out;
+	bool well = relay_conn_left_out_well(c);
 
 	relay_conn_close(c);
-	if (why.cause != CAUSE_NONE)
+	if (why.cause != CAUSE_NONE && well)
+		relay_dest_rest_failed(d, hosts, all & ~came_to_nothing, &why);
+	else if (why.cause != CAUSE_NONE)
 		relay_dest_unreachable(d, &why);
 }
 
@@ -452,7 +468,8 @@ void relay_conn_open(struct relay_dest *d, uint32_t exclude)
 	struct relay_conn *c = mem_zalloc(sizeof(*c));
 
 	*c = (struct relay_conn){.relay = r, .dest = d, .hosts = d->hosts, .at = -1, .probe = !d->proven, .deadline = MONO_NEVER, .state = RELAY_CONN_PLAN};
-	c->tried = exclude == (uint32_t)((1ULL << d->hosts->count) - 1) ? 0 : exclude;
+	c->left_out = exclude == (uint32_t)((1ULL << d->hosts->count) - 1) ? 0 : exclude;
+	c->tried = c->left_out;
 	d->hosts->refs++;
 	c->soon = (struct loop_hook){.fn = relay_conn_release, .arg = c, .once = true};
 	loop_timer_init(r->loop, &c->timer, relay_conn_on_timer, c);

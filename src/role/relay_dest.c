@@ -339,6 +339,15 @@ void relay_dest_unreachable(struct relay_dest *d, const struct relay_failure *wh
 		relay_job_return(d->jobs);
 }
 
+void relay_dest_rest_failed(struct relay_dest *d, const struct relay_hosts *h, uint32_t others, const struct relay_failure *why)
+{
+	for (struct relay_job *j = d->jobs, *next; j; j = next) {
+		next = j->next;
+		if ((relay_job_tried(j, h) & others) == others)
+			relay_job_fail(j, why->outcome == DELIVERY_REFUSED && j->later ? j->later : why);
+	}
+}
+
 void relay_dest_reached(struct relay_dest *d)
 {
 	d->proven = true;

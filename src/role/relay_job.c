@@ -13,11 +13,15 @@ enum { RELAY_JOB_BYTES = 4 << 20 }; /* arena of one lease; a frame of them is sm
 
 /* ---- birth and end */
 
-/* it can leave */
-static void relay_job_signed(void *arg)
+/* it can leave, or has to wait */
+static void relay_job_signed(void *arg, const struct relay_failure *why)
 {
 	struct relay_job *j = arg;
 
+	if (why) {
+		relay_job_fail(j, why);
+		return;
+	}
 	j->signed_up = true;
 	relay_dest_add(j->domain->dest, j, false);
 }
@@ -56,7 +60,7 @@ enum rc relay_job_new(struct relay *r, const struct msg_lease *m)
 	}
 	j->text = relay_text_get(r, j->message, j->bytes);
 	if (m->origin == STORE_ORIGIN_STRANGER) /* only passed on: whoever wrote one of our addresses into From must not get our signature for it */
-		relay_job_signed(j);
+		relay_job_signed(j, NULL);
 	else
 		relay_sign(r->signer, j->text, m->head_bytes, relay_job_signed, j);
 	return RC_OK;
@@ -74,7 +78,7 @@ void relay_job_free(struct relay_job **place)
 	if (j->next_all)
 		j->next_all->prev_all = j->prev_all;
 	relay_text_put(&j->text);
-	free(j->why);
+	free(j->later);
 	arena_clear(&j->mem);
 	free(j);
 }
@@ -114,10 +118,16 @@ uint32_t relay_job_tried(const struct relay_job *j, const struct relay_hosts *h)
 	return h && j->tried_of == h ? j->tried : 0;
 }
 
-/* c's address is of no use to it: on to another one, or it is over */
+/* c's address is of no use to it: on to another one, or it is over. That one of them said "later" is never forgotten over one that refused. */
 static void relay_job_elsewhere(struct relay_job *j, const struct relay_conn *c, const struct relay_failure *why)
 {
 	const struct relay_hosts *h = c->hosts;
+
+	if (why->outcome == DELIVERY_LATER) {
+		j->later = j->later ? j->later : mem_alloc(sizeof(*j->later));
+		*j->later = *why;
+	}
+	why = j->later ? j->later : why;
 
 	if (j->tried_of != h) {
 		j->tried_of = h;
@@ -166,10 +176,10 @@ static void relay_job_fill(struct relay_job *j, struct relay_conn *c)
 	}
 }
 
-/* RFC 8689 4.2.1: only to a server that proved who it is */
+/* RFC 8689 4.2.1: only to a server that proved who it is; where none of them does the message goes back */
 static bool relay_job_may_go(struct relay_job *j, struct relay_conn *c)
 {
-	struct relay_failure why = {.outcome = DELIVERY_LATER, .cause = CAUSE_REQUIRETLS_UNSUPPORTED, .sure = 80, .pace = PACE_REFUSED};
+	struct relay_failure why = {.outcome = DELIVERY_REFUSED, .cause = CAUSE_REQUIRETLS_UNSUPPORTED, .sure = 80, .pace = PACE_REFUSED};
 
 	if (!j->requiretls || c->tls.authenticated)
 		return true;
@@ -312,7 +322,8 @@ void relay_job_done(struct relay_conn *c)
 		j->stale++;
 		relay_dest_add(d, j, true);
 	} else if (tally.elsewhere) {
-		c->hosts->at[c->at].failed_ms = loop_now(c->relay->loop);
+		if (tally.why.pace != PACE_REFUSED) /* it is well, but for this message */
+			c->hosts->at[c->at].failed_ms = loop_now(c->relay->loop);
 		relay_job_elsewhere(j, c, &tally.why);
 	} else if (tally.left && !tally.settled) { /* not even one of them */
 		tally.why.outcome = DELIVERY_LATER;

@@ -165,10 +165,15 @@ bool relay_route_cut_self(struct relay_address *addresses, size_t *count, bool (
 
 /* ---- the next address */
 
+bool relay_route_failed(const struct relay_address *a, mono_ms now)
+{
+	return a->failed_ms && now - a->failed_ms < RELAY_ROUTE_FAILED_MS;
+}
+
 /* lower is better */
 static uint64_t relay_address_rank(const struct relay_address *a, const struct relay_address *last, mono_ms now)
 {
-	bool failed = a->failed_ms && now - a->failed_ms < RELAY_ROUTE_FAILED_MS;
+	bool failed = relay_route_failed(a, now);
 	/* after a failure in one family the other: where there is no route for one of them, it fails for every host */
 	bool same = last && net_is_v4(&a->ip) == net_is_v4(&last->ip);
 

@@ -69,6 +69,8 @@ bool relay_route_cut_self(struct relay_address *addresses, size_t *count, bool (
 /* The address to try next: not one of `tried` (bits), not one that failed within RELAY_ROUTE_FAILED_MS while there is another, best preference first; among equals
  * by chance, the other family than `not_v4` / v6 of the one that failed just before (last: its number, or -1). -1: there is none left. */
 enum { RELAY_ROUTE_FAILED_MS = 600000 };
+/* did it, so lately? */
+bool relay_route_failed(const struct relay_address *a, mono_ms now);
 int relay_route_choose(const struct relay_address *addresses, size_t count, uint32_t tried, int last, mono_ms now, uint32_t chance);
 
 #endif

@@ -20,6 +20,8 @@ enum {
 struct sign_domain {
 	char *name;
 	bool known;
+	bool unread;                    /* it has keys, but the keys role could not read them */
+	bool again;                     /* to be asked for anew: they were of no use */
 	uint32_t ask;
 	size_t count;
 	struct {
@@ -31,7 +33,7 @@ struct sign_domain {
 
 struct sign_wish {
 	struct sign_wish *next;
-	void (*done)(void *arg);
+	void (*done)(void *arg, const struct relay_failure *why);
 	void *arg;
 };
 
@@ -50,7 +52,9 @@ struct relay_sign {
 	struct sign_domain *found;      /* whose keys sign */
 	size_t key;                     /* the one whose signature is made */
 	uint32_t ask;
-	bool reading;
+	enum { SIGN_HEAD, SIGN_KEYS, SIGN_BODY, SIGN_SIGNING } stage; /* who wrote it; whose keys; the body, which is not read where nobody signs; signatures */
+	bool hashed;                    /* the body */
+	bool failed;                    /* a key could not be used */
 };
 
 struct relay_signer {
@@ -61,8 +65,8 @@ struct relay_signer {
 	struct loop_hook more;
 };
 
-static void sign_next_key(struct relay_sign *g);
 static void sign_ask_domain(struct relay_sign *g);
+static void sign_read_on(void *arg);
 
 /* ---- lists */
 
@@ -101,26 +105,41 @@ static void sign_free(struct relay_sign *g)
 	free(g);
 }
 
-/* what could be signed is; whoever waits goes on */
-static void sign_finish(struct relay_sign *g)
+/* whoever waits goes on; why: no */
+static void sign_end(struct relay_sign *g, const struct relay_failure *why)
 {
 	struct relay_signer *s = g->signer;
 	struct sign_wish *wishes = g->wishes, *w;
 
 	g->wishes = NULL;
 	g->text->sign = NULL;
-	g->text->signed_up = true;
+	g->text->signed_up = why == NULL;
 	s->under_way_count--;
 	g->text->refs++; /* those who go on may be the last to hold it */
 	while ((w = wishes) != NULL) {
 		wishes = w->next;
-		w->done(w->arg);
+		w->done(w->arg, why);
 		free(w);
 	}
 	relay_text_put(&(struct relay_text *){g->text});
 	sign_free(g);
 	if (s->waiting)
 		loop_soon(s->relay->loop, &s->more);
+}
+
+/* what could be signed is, or there is nothing to be signed */
+static void sign_finish(struct relay_sign *g)
+{
+	sign_end(g, NULL);
+}
+
+/* of_domain: the words end with its name */
+static void sign_wait(struct relay_sign *g, enum cause_id cause, bool of_domain, const char *words)
+{
+	struct relay_failure why = {.outcome = DELIVERY_LATER, .cause = cause, .sure = 90, .pace = PACE_REFUSED};
+
+	(void)snprintf(why.words, sizeof(why.words), "%s%s%s", words, of_domain ? " " : "", of_domain ? g->domain : "");
+	sign_end(g, &why);
 }
 
 /* ---- signatures, one key after the other */
@@ -134,20 +153,35 @@ static void sign_ask(struct relay_sign *g)
 			.digest = span_of(g->digest, sizeof(g->digest))});
 }
 
+static void sign_key_failed(struct relay_sign *g)
+{
+	g->failed = true;
+	g->found->again = true;
+	log_msg(LOG_LEVEL_WARN, "dkim", "no signature with key %s of %s", g->found->keys[g->key].selector, g->found->name);
+}
+
 static void sign_next_key(struct relay_sign *g)
 {
 	for (; g->key < g->found->count; g->key++) {
 		struct dkim_sign what = {.domain = span_str(g->found->name), .selector = span_str(g->found->keys[g->key].selector),
 			.algorithm = g->found->keys[g->key].algorithm, .body_hash = g->hash, .at_s = clock_wall_ms() / 1000};
 
+		enum rc rc;
+
 		buf_reset(&g->field);
-		if (dkim_field(&what, buf_span(&g->head), &g->field, g->digest) == RC_OK) {
+		rc = dkim_field(&what, buf_span(&g->head), &g->field, g->digest);
+		if (rc == RC_OK) {
 			g->ask = relay_ask(g->signer->relay);
 			sign_ask(g);
 			return;
 		}
+		if (rc == RC_IO)
+			sign_key_failed(g);
 	}
-	sign_finish(g);
+	if (g->failed && g->text->front.len == 0)
+		sign_wait(g, CAUSE_SERVER_TEMP_ERROR, true, "this server could not use the DKIM key of");
+	else
+		sign_finish(g);
 }
 
 enum rc relay_sign_on_signed(struct relay_signer *s, const struct msg_dkim_signed *m)
@@ -160,7 +194,7 @@ enum rc relay_sign_on_signed(struct relay_signer *s, const struct msg_dkim_signe
 			dkim_field_end(&g->field, m->signature);
 			buf_add(&g->text->front, buf_span(&g->field));
 		} else {
-			log_msg(LOG_LEVEL_WARN, "dkim", "no signature with key %s of %s", g->found->keys[g->key].selector, g->found->name);
+			sign_key_failed(g);
 		}
 		g->key++;
 		sign_next_key(g);
@@ -171,13 +205,13 @@ enum rc relay_sign_on_signed(struct relay_signer *s, const struct msg_dkim_signe
 
 /* ---- whose keys */
 
-static uint64_t sign_hash(struct span name)
+static bool sign_domain_used(const struct relay_signer *s, const struct sign_domain *d)
 {
-	uint64_t h = 1469598103934665603u;
+	bool used = !d->known;
 
-	for (size_t i = 0; i < name.len; i++)
-		h = (h ^ name.ptr[i]) * 1099511628211u;
-	return h;
+	for (const struct relay_sign *g = s->under_way; g && !used; g = g->next)
+		used = g->found == d;
+	return used;
 }
 
 static void sign_domains_forget(struct relay_signer *s)
@@ -187,11 +221,8 @@ static void sign_domains_forget(struct relay_signer *s)
 
 	for (size_t at = 0; map_next(&s->domains, &at, &key, &value);) {
 		struct sign_domain *d = value;
-		bool used = !d->known;
 
-		for (const struct relay_sign *g = s->under_way; g && !used; g = g->next)
-			used = g->found == d;
-		if (used)
+		if (sign_domain_used(s, d))
 			continue;
 		(void)map_take(&s->domains, key);
 		free(d->name);
@@ -201,11 +232,11 @@ static void sign_domains_forget(struct relay_signer *s)
 
 static struct sign_domain *sign_domain_get(struct relay_signer *s, const char *name)
 {
-	uint64_t hash = sign_hash(span_str(name));
+	uint64_t hash = map_hash(name, strlen(name));
 	struct sign_domain *d = map_get(&s->domains, hash);
 
 	if (d)
-		return strcmp(d->name, name) == 0 ? d : NULL; /* two names with one hash: the later one goes unsigned */
+		return strcmp(d->name, name) == 0 ? d : NULL; /* two names with one hash, which another relay will not see */
 	if (s->domains.count >= RELAY_SIGN_DOMAINS_MAX)
 		sign_domains_forget(s);
 	d = mem_zalloc(sizeof(*d));
@@ -222,6 +253,13 @@ static void sign_domain_send(struct relay_signer *s, struct sign_domain *d)
 		chan_send(s->relay->keys, MSG_DKIM_KEYS_GET, &(struct msg_dkim_keys_get){.ask = d->ask, .domain = span_str(d->name)});
 }
 
+static void sign_domain_unknown(struct sign_domain *d)
+{
+	d->known = d->unread = d->again = false;
+	d->count = 0;
+	d->ask = 0;
+}
+
 /* the keys of its domain are known */
 static void sign_on_domain(struct relay_sign *g, struct sign_domain *d)
 {
@@ -230,7 +268,18 @@ static void sign_on_domain(struct relay_sign *g, struct sign_domain *d)
 
 	if (d->count) {
 		g->found = d;
-		sign_next_key(g);
+		g->stage = g->hashed ? SIGN_SIGNING : SIGN_BODY;
+		if (g->hashed) {
+			sign_next_key(g);
+			return;
+		}
+		if (!g->body)
+			g->body = dkim_body_new();
+		sign_read_on(g);
+		return;
+	}
+	if (d->unread) {
+		sign_wait(g, CAUSE_SERVER_TEMP_ERROR, true, "this server could not read the DKIM key of");
 		return;
 	}
 	if (!dot || !strchr(dot + 1, '.') || ++g->parents > RELAY_SIGN_PARENTS) {
@@ -247,8 +296,10 @@ static void sign_ask_domain(struct relay_sign *g)
 {
 	struct sign_domain *d = sign_domain_get(g->signer, g->domain);
 
+	if (d && d->again && !sign_domain_used(g->signer, d))
+		sign_domain_unknown(d);
 	if (!d)
-		sign_finish(g);
+		sign_wait(g, CAUSE_SERVER_TEMP_ERROR, true, "this server could not look up the DKIM key of");
 	else if (d->known)
 		sign_on_domain(g, d);
 	else if (!d->ask)
@@ -276,10 +327,11 @@ enum rc relay_sign_on_keys(struct relay_signer *s, const struct msg_dkim_keys *m
 		d->count++;
 	}
 	d->known = true;
+	d->unread = d->again = m->unread;
 	d->ask = 0;
 	for (struct relay_sign *g = s->under_way, *next; g; g = next) {
 		next = g->next;
-		if (g->domain && !g->found && !g->reading && strcmp(g->domain, d->name) == 0)
+		if (g->stage == SIGN_KEYS && strcmp(g->domain, d->name) == 0)
 			sign_on_domain(g, d);
 	}
 	return RC_OK;
@@ -314,33 +366,53 @@ static bool sign_author(struct relay_sign *g)
 	return ok;
 }
 
+static void sign_on_head(struct relay_sign *g)
+{
+	g->stage = SIGN_KEYS;
+	if (sign_author(g))
+		sign_ask_domain(g);
+	else
+		sign_finish(g);
+}
+
+static void sign_on_body(struct relay_sign *g)
+{
+	g->stage = SIGN_SIGNING;
+	g->hashed = true;
+	if (dkim_body_end(&g->body, g->hash) == RC_OK)
+		sign_next_key(g);
+	else
+		sign_wait(g, CAUSE_SERVER_TEMP_ERROR, false, "this server could not make a DKIM signature");
+}
+
 static void sign_read_on(void *arg)
 {
 	struct relay_sign *g = arg;
 	struct span bytes;
 
-	while ((bytes = relay_reader_peek(g->reader)).len) {
-		size_t head_left = g->head.len < g->head_bytes ? (size_t)(g->head_bytes - g->head.len) : 0;
-
-		buf_add(&g->head, span_head(bytes, head_left));
-		dkim_body_add(g->body, span_from(bytes, head_left < bytes.len ? head_left : bytes.len));
+	while (g->stage == SIGN_HEAD && g->head.len < g->head_bytes && !g->head.overflow && (bytes = relay_reader_peek(g->reader)).len) {
+		bytes = span_head(bytes, (size_t)(g->head_bytes - g->head.len));
+		buf_add(&g->head, bytes);
 		relay_reader_take(g->reader, bytes.len);
 	}
-	if (g->reader->cause == CAUSE_NONE && !relay_reader_ended(g->reader))
-		return;
-	g->reading = false;
-	if (g->reader->cause != CAUSE_NONE || g->head.overflow || dkim_body_end(&g->body, g->hash) != RC_OK || !sign_author(g))
+	while (g->stage == SIGN_BODY && (bytes = relay_reader_peek(g->reader)).len) {
+		dkim_body_add(g->body, bytes);
+		relay_reader_take(g->reader, bytes.len);
+	}
+	if (g->reader->cause != CAUSE_NONE)
+		sign_wait(g, g->reader->cause, false, "this server could not read the message");
+	else if (g->head.overflow)
 		sign_finish(g);
-	else
-		sign_ask_domain(g);
+	else if (g->stage == SIGN_HEAD && g->head.len == g->head_bytes)
+		sign_on_head(g);
+	else if (g->stage == SIGN_BODY && relay_reader_ended(g->reader))
+		sign_on_body(g);
 }
 
 static void sign_begin(struct relay_sign *g)
 {
 	sign_link(&g->signer->under_way, g);
 	g->signer->under_way_count++;
-	g->reading = true;
-	g->body = dkim_body_new();
 	g->reader = relay_reader_new(g->text, sign_read_on, g);
 	relay_text_put(&(struct relay_text *){g->text}); /* the reader holds it now */
 	sign_read_on(g);
@@ -360,12 +432,12 @@ static void signer_more(void *arg)
 
 /* ---- for others */
 
-void relay_sign(struct relay_signer *s, struct relay_text *t, uint64_t head_bytes, void (*done)(void *arg), void *arg)
+void relay_sign(struct relay_signer *s, struct relay_text *t, uint64_t head_bytes, void (*done)(void *arg, const struct relay_failure *why), void *arg)
 {
 	struct sign_wish *w;
 
 	if (t->signed_up) {
-		done(arg);
+		done(arg, NULL);
 		return;
 	}
 	w = mem_zalloc(sizeof(*w));
@@ -418,12 +490,21 @@ void relay_signer_keys(struct relay_signer *s)
 	uint64_t key;
 	void *value;
 
+	/* It may be another role, which has read other keys and numbers them anew. Where a message has some of its signatures all are made again. */
 	for (size_t at = 0; map_next(&s->domains, &at, &key, &value);)
-		if (!((struct sign_domain *)value)->known)
-			sign_domain_send(s, value);
-	for (struct relay_sign *g = s->under_way; g; g = g->next)
-		if (g->found && g->ask)
-			sign_ask(g);
+		sign_domain_unknown(value);
+	for (struct relay_sign *g = s->under_way, *next; g; g = next) {
+		next = g->next;
+		if (g->stage == SIGN_HEAD)
+			continue;
+		buf_reset(&g->text->front);
+		g->stage = SIGN_KEYS;
+		g->found = NULL;
+		g->key = 0;
+		g->ask = 0;
+		g->failed = false;
+		sign_ask_domain(g);
+	}
 }
 
 void relay_signer_free(struct relay_signer **place)

@@ -15,6 +15,9 @@ enum { KEYS_SIGN_PER_SECOND = 2000, KEYS_SIGN_BURST = 4000, KEYS_SIGNATURE_BYTES
 /* A worker waits for each of its signatures, so it has one question under way, or a few after answers that came too late. More than this at once are not
  * handshakes, and the other workers' handshakes would wait behind them. */
 enum { KEYS_SIGN_AT_ONCE = 8, KEYS_SAY_AGAIN_MS = 60000 };
+/* A relay has a few messages under way and waits for the signature of each (relay_sign.c); signatures beyond KEYS_DKIM_AT_ONCE wait for the next turn, so that
+ * handshakes come in between, and a relay that has more waiting than any real one is dropped. So is one that asks more often than mail can leave. */
+enum { KEYS_DKIM_AT_ONCE = 8, KEYS_DKIM_WAITING = 256, KEYS_DKIM_PAUSE_MS = 10, KEYS_RELAY_PER_SECOND = 20000, KEYS_RELAY_BURST = 40000 };
 
 struct keys_role {
 	struct keys *tls;
@@ -22,39 +25,55 @@ struct keys_role {
 	struct keys_secrets *secrets;
 };
 
+struct keys_wait {
+	uint32_t ask;
+	uint16_t key;
+	uint8_t domain_len;
+	uint8_t digest[DKIM_DIGEST_BYTES], domain[LIMIT_DOMAIN_BYTES];
+};
+
 struct keys_peer {
 	struct role *role;
 	struct chan *chan;
-	uint64_t spent;   /* of KEYS_SIGN_BURST, in thousandths */
+	uint64_t spent;   /* of its burst, in thousandths */
 	mono_ms at;
 	mono_ms turn;     /* of the loop, to which at_once belongs */
 	unsigned at_once;
 	mono_ms said;     /* in the log, that it asks for too much; 0: never */
+	struct keys_wait *waiting; /* of a relay: KEYS_DKIM_WAITING, from first on, around the end */
+	size_t first, waiting_count;
+	struct loop_hook more;
+	struct loop_timer pause;
 };
 
-static bool keys_peer_may(struct keys_peer *p, mono_ms turn, mono_ms now)
+static bool keys_peer_spend(struct keys_peer *p, unsigned per_second, unsigned burst, mono_ms now)
 {
-	uint64_t back = (now - p->at) * KEYS_SIGN_PER_SECOND;
+	uint64_t back = (now - p->at) * per_second;
 
-	p->at_once = p->turn == turn ? p->at_once + 1 : 1;
-	p->turn = turn;
-	if (p->at_once > KEYS_SIGN_AT_ONCE)
-		return false;
 	p->spent = p->spent > back ? p->spent - back : 0;
 	p->at = now;
-	if (p->spent > (KEYS_SIGN_BURST - 1) * 1000)
+	if (p->spent > (burst - 1) * 1000ull)
 		return false;
 	p->spent += 1000;
 	return true;
 }
 
-static void keys_peer_too_fast(struct keys_peer *p, mono_ms now)
+static bool keys_peer_may(struct keys_peer *p, mono_ms turn, mono_ms now)
+{
+	p->at_once = p->turn == turn ? p->at_once + 1 : 1;
+	p->turn = turn;
+	if (p->at_once > KEYS_SIGN_AT_ONCE)
+		return false;
+	return keys_peer_spend(p, KEYS_SIGN_PER_SECOND, KEYS_SIGN_BURST, now);
+}
+
+static void keys_peer_too_fast(struct keys_peer *p, int per_second, int at_once, mono_ms now)
 {
 	if (p->said && now - p->said <= KEYS_SAY_AGAIN_MS)
 		return;
 	p->said = now;
 	log_msg(LOG_LEVEL_WARN, "sign-rate", "%s worker %u asks for more than %d signatures a second, or %d at once", role_name(chan_peer(p->chan)),
-		chan_peer_worker(p->chan), KEYS_SIGN_PER_SECOND, KEYS_SIGN_AT_ONCE);
+		chan_peer_worker(p->chan), per_second, at_once);
 }
 
 static enum rc keys_on_sign(struct keys_peer *p, const struct msg_sign *m)
@@ -72,7 +91,7 @@ static enum rc keys_on_sign(struct keys_peer *p, const struct msg_sign *m)
 		answer.ok = keys_sign(keys, m->key, m->scheme, m->input, &signature) == RC_OK;
 		answer.signature = buf_span(&signature);
 	} else {
-		keys_peer_too_fast(p, now);
+		keys_peer_too_fast(p, KEYS_SIGN_PER_SECOND, KEYS_SIGN_AT_ONCE, now);
 	}
 	chan_send(p->chan, MSG_SIGNED, &answer);
 	buf_clear(&signature);
@@ -80,6 +99,17 @@ static enum rc keys_on_sign(struct keys_peer *p, const struct msg_sign *m)
 }
 
 /* ---- for the relay: mail that leaves */
+
+/* for all but signatures, which wait where this one is dropped */
+static enum rc keys_relay_may(struct keys_peer *p)
+{
+	mono_ms now = clock_mono_ms();
+
+	if (keys_peer_spend(p, KEYS_RELAY_PER_SECOND, KEYS_RELAY_BURST, now))
+		return RC_OK;
+	keys_peer_too_fast(p, KEYS_RELAY_PER_SECOND, KEYS_DKIM_WAITING, now);
+	return RC_LIMIT;
+}
 
 static enum rc keys_on_dkim_keys(struct keys_peer *p, const struct msg_dkim_keys_get *m)
 {
@@ -89,29 +119,73 @@ static enum rc keys_on_dkim_keys(struct keys_peer *p, const struct msg_dkim_keys
 	struct msg_dkim_keys answer = {.ask = m->ask};
 	struct buf list;
 
+	if (keys_relay_may(p) != RC_OK)
+		return RC_LIMIT;
 	buf_init(&list, KEYS_DKIM_LIST_BYTES);
 	for (size_t i = 0; i < n; i++)
 		rec_dkim_key_add(&list, &(struct rec_dkim_key){.key = found[i].key, .algorithm = (uint8_t)found[i].algorithm, .selector = found[i].selector});
 	answer.keys = (struct msg_list){.raw = buf_span(&list), .count = (uint32_t)n};
+	answer.unread = n == 0 && keys_dkim_unread(own->dkim, m->domain);
 	chan_send(p->chan, MSG_DKIM_KEYS, &answer);
 	buf_clear(&list);
 	return RC_OK;
 }
 
-/* no limit by time here: the relay has a few under way at once (RELAY_SIGN_AT_ONCE), and without an answer its mail waits */
-static enum rc keys_on_dkim_sign(struct keys_peer *p, const struct msg_dkim_sign *m)
+static void keys_dkim_answer(struct keys_peer *p, const struct keys_wait *w)
 {
 	const struct keys_role *own = p->role->own;
-	struct msg_dkim_signed answer = {.ask = m->ask};
+	struct msg_dkim_signed answer = {.ask = w->ask};
 	struct buf signature;
 
-	if (m->digest.len != DKIM_DIGEST_BYTES)
-		return RC_BAD;
 	buf_init(&signature, KEYS_SIGNATURE_BYTES);
-	answer.ok = keys_dkim_sign(own->dkim, m->key, m->domain, m->digest, &signature) == RC_OK;
+	answer.ok = keys_dkim_sign(own->dkim, w->key, span_of(w->domain, w->domain_len), span_of(w->digest, sizeof(w->digest)), &signature) == RC_OK;
 	answer.signature = buf_span(&signature);
 	chan_send(p->chan, MSG_DKIM_SIGNED, &answer);
 	buf_clear(&signature);
+}
+
+/* a few of those that wait; the others in the next turn, or when there may be more again */
+static void keys_dkim_more(void *arg)
+{
+	struct keys_peer *p = arg;
+	mono_ms now = clock_mono_ms();
+
+	for (unsigned n = 0; p->waiting_count && n < KEYS_DKIM_AT_ONCE; n++) {
+		if (!keys_peer_spend(p, KEYS_RELAY_PER_SECOND, KEYS_RELAY_BURST, now)) {
+			keys_peer_too_fast(p, KEYS_RELAY_PER_SECOND, KEYS_DKIM_WAITING, now);
+			loop_timer_at(&p->pause, now + KEYS_DKIM_PAUSE_MS);
+			return;
+		}
+		keys_dkim_answer(p, &p->waiting[p->first]);
+		p->first = (p->first + 1) % KEYS_DKIM_WAITING;
+		p->waiting_count--;
+	}
+	if (p->waiting_count)
+		loop_soon(p->role->loop, &p->more);
+}
+
+static void keys_dkim_pause_over(void *arg, mono_ms now)
+{
+	(void)now;
+	keys_dkim_more(arg);
+}
+
+static enum rc keys_on_dkim_sign(struct keys_peer *p, const struct msg_dkim_sign *m)
+{
+	struct keys_wait *w;
+
+	if (m->digest.len != DKIM_DIGEST_BYTES || m->domain.len > LIMIT_DOMAIN_BYTES)
+		return RC_BAD;
+	if (p->waiting_count == KEYS_DKIM_WAITING) {
+		keys_peer_too_fast(p, KEYS_RELAY_PER_SECOND, KEYS_DKIM_WAITING, clock_mono_ms());
+		return RC_LIMIT;
+	}
+	w = &p->waiting[(p->first + p->waiting_count++) % KEYS_DKIM_WAITING];
+	*w = (struct keys_wait){.ask = m->ask, .key = m->key, .domain_len = (uint8_t)m->domain.len};
+	memcpy(w->digest, m->digest.ptr, m->digest.len);
+	if (m->domain.len)
+		memcpy(w->domain, m->domain.ptr, m->domain.len);
+	loop_soon(p->role->loop, &p->more);
 	return RC_OK;
 }
 
@@ -120,6 +194,11 @@ static enum rc keys_on_secret(struct keys_peer *p, const struct msg_secret_get *
 	const struct keys_role *own = p->role->own;
 	struct msg_secret answer = {.ask = m->ask};
 
+	/* it has the configuration that this role has, so one that asks for a smarthost that is not there has been taken over */
+	if (m->smarthost >= keys_secrets_count(own->secrets))
+		return RC_BAD;
+	if (keys_relay_may(p) != RC_OK)
+		return RC_LIMIT;
 	answer.ok = keys_secrets_get(own->secrets, m->smarthost, &answer.login, &answer.password);
 	chan_send(p->chan, MSG_SECRET, &answer);
 	return RC_OK;
@@ -147,7 +226,10 @@ static void keys_gone(void *owner, struct chan *c, const char *why)
 	struct keys_peer *p = owner;
 
 	log_msg(LOG_LEVEL_INFO, "peer-gone", "%s worker %u: %s", role_name(chan_peer(c)), chan_peer_worker(c), why);
+	loop_hook_remove(p->role->loop, &p->more);
+	loop_timer_clear(&p->pause);
 	chan_free(&p->chan);
+	free(p->waiting);
 	free(p);
 }
 
@@ -161,13 +243,17 @@ static void keys_peer(struct role *r, enum role_id peer, uint32_t worker, int fd
 		return;
 	}
 	p = mem_zalloc(sizeof(*p));
-	*p = (struct keys_peer){.role = r, .at = clock_mono_ms()};
+	*p = (struct keys_peer){.role = r, .at = clock_mono_ms(), .more = {.fn = keys_dkim_more, .arg = p}};
+	loop_timer_init(r->loop, &p->pause, keys_dkim_pause_over, p);
+	if (peer == ROLE_RELAY)
+		p->waiting = mem_array(KEYS_DKIM_WAITING, sizeof(*p->waiting));
 	p->chan = chan_new(r->loop, fd, ROLE_KEYS, peer, worker, &ops, p);
 }
 
-static void keys_complain(const char *words)
+static void keys_complain(const char *words, bool unread)
 {
-	log_msg(LOG_LEVEL_ERROR, "dkim-key", "%s; mail of that domain leaves without this signature", words);
+	log_msg(LOG_LEVEL_ERROR, "dkim-key", "%s; mail of that domain %s", words,
+		unread ? "waits, unless another key signs it, until this one is read: reload when it can be" : "leaves without this signature");
 }
 
 static enum rc keys_open(struct role *r, struct err *err)

@@ -117,8 +117,10 @@ void store_role_turn(struct store_role *s)
 			store_role_release(s, CAUSE_NONE);
 	}
 	store_role_release(s, CAUSE_NONE); /* repeats whose turn wrote nothing */
+	store_read_begin(s->store);
 	for (struct store_peer *p = s->peers; p; p = p->next)
 		more |= store_role_jobs(p);
+	store_read_end(s->store);
 	if (more)
 		loop_soon(s->role->loop, &s->more);
 }
@@ -249,6 +251,8 @@ static enum rc store_role_open(struct role *r, struct err *err)
 	s->after = (struct loop_hook){.fn = store_role_after_hook, .arg = s};
 	s->more = (struct loop_hook){.fn = store_role_more, .arg = s};
 	loop_timer_init(r->loop, &s->tidy, store_role_tidy, s);
+	s->opens_tail = &s->opens;
+	loop_timer_init(r->loop, &s->opens_over, store_role_opens_over, s);
 	store_role_counts_open(s);
 	(void)signal(SIGXFSZ, SIG_IGN); /* a file over its limit is a full disk, not the end */
 	return store_prepare(err);
@@ -279,12 +283,14 @@ static void store_role_drain(struct role *r, bool now)
 
 	(void)now;
 	if (s && s->store) {
+		store_role_queue_hurry(s);
 		store_role_turn(s);
 		for (struct store_peer *p = s->peers; p; p = p->next) {
 			store_role_spools_end(p, 0);
 			chan_flush(p->chan);
 		}
 		loop_timer_clear(&s->tidy);
+		loop_timer_clear(&s->opens_over);
 		loop_hook_remove(r->loop, &s->commit);
 		loop_hook_remove(r->loop, &s->after);
 		store_bounces_close(s);

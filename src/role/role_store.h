@@ -16,6 +16,8 @@ enum {
 	STORE_PEER_SESSIONS = 65536,      /* granted to one worker at once */
 	STORE_PEER_JOBS = 65536,          /* readings a worker may have waiting */
 	STORE_PEER_UNSENT_BYTES = 1 << 20, /* past it, readings wait until the worker has read */
+	STORE_PEER_OPENS = 256,           /* of mailboxes that another session has, waiting for it to let go */
+	STORE_OPEN_WAIT_MS = 1000,        /* a session whose connection broke is over by then, and its client may be back before that */
 	STORE_PEER_TURN_FRAMES = 8,       /* of readings, before the other peers get theirs */
 	STORE_ITEMS_FRAME = 4096,
 	STORE_BYTES_FRAME = 262144,
@@ -37,6 +39,10 @@ struct store_grant {
 	uint64_t generation; /* of the credentials; 0: not by credentials */
 	bool revoked;        /* disabled or password changed since: everything is refused until the session ends */
 	bool holds_mailbox;
+	/* its MBOX_OPEN waits for whoever holds the mailbox */
+	struct store_grant *wait_next, **wait_prev; /* wait_prev NULL: it does not */
+	uint32_t wait_ask;
+	mono_ms wait_until;
 };
 
 /* a reading that waits for the commit of its turn, and for room in the channel */
@@ -77,6 +83,7 @@ struct store_peer {
 	struct map spools; /* spool -> struct store_lent */
 	struct store_job *jobs, **jobs_tail;
 	size_t job_count;
+	size_t opens; /* of its sessions that wait for a mailbox */
 	uint32_t history_events; /* reported since the last write */
 	struct store_relay *relay; /* of a relay (role_store_queue.h) */
 	struct store_peer *next, **prev;
@@ -110,6 +117,8 @@ struct store_role {
 	struct loop_timer tidy;
 	struct store_peer *peers;
 	struct map mailboxes;  /* account -> struct store_grant that holds it */
+	struct store_grant *opens, **opens_tail; /* who waits for one, longest first */
+	struct loop_timer opens_over;
 	struct store_held *held;
 	size_t held_count, held_size;
 	struct store_item *items; /* STORE_ITEMS_FRAME */
@@ -133,6 +142,7 @@ void store_role_start(struct role *r);
 void store_role_queue_join(struct store_peer *p);
 void store_role_queue_leave(struct store_peer *p);
 void store_role_queue_turn(struct store_role *s); /* results and leases, in the transaction of the turn */
+void store_role_queue_hurry(struct store_role *s); /* the next turn puts nothing off: it is the last */
 bool store_role_queue_is_open(const struct store_role *s); /* something of it waits for the commit */
 void store_role_queue_settle(struct store_role *s, bool committed);
 bool store_role_queue_may_read(const struct store_peer *p, int64_t message);
@@ -191,6 +201,7 @@ enum rc store_role_grant(struct store_peer *p, const union msg_any *msg);
 enum rc store_role_ungrant(struct store_peer *p, const union msg_any *msg);
 enum rc store_role_revoke(struct store_peer *p, const union msg_any *msg);
 enum rc store_role_session_end(struct store_peer *p, const union msg_any *msg);
+void store_role_opens_over(void *arg, mono_ms now);
 enum rc store_role_mbox_open(struct store_peer *p, const union msg_any *msg);
 enum rc store_role_mail_fetch(struct store_peer *p, const union msg_any *msg);
 enum rc store_role_text_get(struct store_peer *p, const union msg_any *msg);

@@ -119,6 +119,10 @@ static void bounce_describe(struct bounce_job *j, const struct store_failed *f, 
 		.slug = c ? c->slug : "", .meaning = known ? c->meaning : "", .likely = known && c->likely[0] ? c->likely[0] : ""};
 	if (known)
 		bounce_advice(c, f, r);
+	if (!r->status.len && f->expired)
+		r->status = SPAN_LIT("5.4.7");
+	else if (!r->status.len && known && c->forms[CAUSE_SMTP].enhanced) /* found out here, or the server gave a bare code */
+		r->status = span_str(c->forms[CAUSE_SMTP].enhanced);
 	if (r->action == DSN_DELAYED)
 		r->given_up_ms = j->b->received_ms + (int64_t)j->s->conf->conf->delivery_expire_ms;
 	/* its first digit is what the report says, whatever the server's did (RFC 3463 2) */
@@ -130,8 +134,6 @@ static void bounce_describe(struct bounce_job *j, const struct store_failed *f, 
 			status[0] = r->action == DSN_FAILED ? '5' : r->action == DSN_DELAYED ? '4' : '2';
 			r->status = span_of(status, r->status.len);
 		}
-	} else if (f->expired) {
-		r->status = SPAN_LIT("5.4.7");
 	}
 }
 
@@ -176,7 +178,7 @@ static enum rc bounce_accept(struct bounce_job *j, struct span to, struct span h
 	struct store_resolved found = {.cause = CAUSE_NONE};
 	struct store_rcpt rcpt = {.address = to, .notify = last ? 1 : 0};
 	struct store_message m = {.head = head, .body = body, .rcpts = &rcpt, .rcpt_count = 1, .received_ms = j->now_ms, .origin = STORE_ORIGIN_SERVER, .client = SPAN_LIT(""),
-		.body_8bit = is_8bit, .smtputf8 = j->b->smtputf8 && !span_is_ascii(to)};
+		.body_8bit = is_8bit, .smtputf8 = j->b->smtputf8 && !span_is_ascii(to), .requiretls = j->b->requiretls};
 	bool repeat;
 	int64_t id;
 	enum rc rc = store_resolve(j->s->store, to, head.len + body.len, j->mem, &found, err);
@@ -212,11 +214,11 @@ static enum rc bounce_send(struct bounce_job *j, struct span to, struct span fro
 	return rc;
 }
 
-/* whole: small enough, and given up; of a delay the header says enough */
+/* whole: small enough, and given up; of a delay the header says enough, and of a message that was to travel encrypted (RFC 8689 5) */
 static enum rc bounce_read(struct bounce_job *j, bool failed, struct err *err)
 {
 	uint64_t most = j->b->ret == 2 ? BOUNCES_WHOLE_ASKED_BYTES : BOUNCES_WHOLE_BYTES;
-	uint64_t want = failed && j->b->ret != 1 && j->b->bytes <= most ? j->b->bytes : j->b->head_bytes;
+	uint64_t want = failed && j->b->ret != 1 && !j->b->requiretls && j->b->bytes <= most ? j->b->bytes : j->b->head_bytes;
 	bool last = false;
 	enum rc rc = RC_OK;
 

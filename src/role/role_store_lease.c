@@ -95,6 +95,11 @@ static uint32_t store_dest_room(const struct store_dest *d)
 	return window > d->out ? window - d->out : 0;
 }
 
+bool store_lease_is_short(const struct store_dest *d)
+{
+	return d->more && store_dest_room(d) > d->out;
+}
+
 void store_lease_ring(struct store_queue_role *q, struct store_dest *d)
 {
 	if (!d->more || d->ringed || store_dest_room(d) == 0)
@@ -165,8 +170,8 @@ static void store_lease_timer(struct store_queue_role *q, int64_t now_ms, int64_
 {
 	int64_t wait = next_ms - now_ms;
 
-	if (wait < 1)
-		wait = 1;
+	if (wait < QUEUE_STEP_MS)
+		wait = QUEUE_STEP_MS;
 	/* the wall clock may be set meanwhile */
 	loop_timer_at(&q->due, loop_now(q->s->role->loop) + (uint64_t)(wait < QUEUE_LOOK_MS ? wait : QUEUE_LOOK_MS));
 }
@@ -335,7 +340,7 @@ static bool store_lease_may(struct store_queue_role *q)
 {
 	bool wait = q->held_until > loop_now(q->s->role->loop), room = false;
 
-	if (!q->started)
+	if (!q->started || q->results) /* what waits to be written down may be that a relay has a row */
 		return false;
 	for (size_t i = 0; i < q->relay_count; i++) {
 		if (wait && q->relays[i]->early && !q->relays[i]->told)
@@ -356,7 +361,7 @@ void store_lease_turn(struct store_queue_role *q)
 	q->looking |= store_queue_stirred(q->s->store);
 	if (q->looking)
 		store_lease_look(q);
-	for (; q->ring && dests < QUEUE_TURN_DESTS && rows < QUEUE_TURN_ROWS && passed < q->more_count; dests++) {
+	for (; q->ring && !q->results && dests < QUEUE_TURN_DESTS && rows < QUEUE_TURN_ROWS && passed < q->more_count; dests++) {
 		struct store_dest *d = q->ring;
 		struct store_relay *relay = store_relay_for(q, d);
 		bool fits = relay && store_relay_room(relay) > 0;

@@ -6,22 +6,123 @@
 #include "role/role_store.h"
 #include "store/store_queue.h"
 
+static void store_role_opened(struct store_peer *p, uint32_t ask, enum cause_id cause, uint32_t validity)
+{
+	chan_send(p->chan, MSG_MBOX_OPENED, &(struct msg_mbox_opened){.ask = ask, .cause = (uint16_t)cause, .uidvalidity = validity});
+}
+
+static enum rc store_role_job_add(struct store_peer *p, const struct store_job *job)
+{
+	struct store_job *j;
+
+	if (p->job_count >= STORE_PEER_JOBS)
+		return RC_LIMIT; /* a session asks one thing at a time: this worker is not well */
+	j = mem_alloc(sizeof(*j));
+	*j = *job;
+	j->next = NULL;
+	*p->jobs_tail = j;
+	p->jobs_tail = &j->next;
+	p->job_count++;
+	return RC_OK;
+}
+
+/* ---- an exclusive lock on each maildrop (RFC 1939 4). A client that lost its connection may be back, at another worker, before the store hears that the first
+ * session is over: whoever finds a mailbox taken waits a moment for it. */
+
+static enum rc store_role_mailbox_take(struct store_grant *g, uint32_t ask)
+{
+	(void)map_put(&g->peer->role->mailboxes, (uint64_t)g->account, g);
+	g->holds_mailbox = true;
+	return store_role_job_add(g->peer, &(struct store_job){.kind = STORE_JOB_LIST, .session = g->session, .ask = ask, .account = g->account});
+}
+
+static bool store_role_mailbox_wait(struct store_grant *g, uint32_t ask)
+{
+	struct store_role *s = g->peer->role;
+
+	if (g->wait_prev || g->peer->opens >= STORE_PEER_OPENS)
+		return false;
+	g->peer->opens++;
+	g->wait_ask = ask;
+	g->wait_until = loop_now(s->role->loop) + STORE_OPEN_WAIT_MS;
+	g->wait_next = NULL;
+	g->wait_prev = s->opens_tail;
+	*s->opens_tail = g;
+	s->opens_tail = &g->wait_next;
+	if (s->opens == g)
+		loop_timer_at(&s->opens_over, g->wait_until);
+	return true;
+}
+
+static void store_role_mailbox_wait_no_more(struct store_grant *g)
+{
+	*g->wait_prev = g->wait_next;
+	if (g->wait_next)
+		g->wait_next->wait_prev = g->wait_prev;
+	else
+		g->peer->role->opens_tail = g->wait_prev;
+	g->wait_prev = NULL;
+	g->peer->opens--;
+}
+
+/* to who has waited longest */
+static void store_role_mailbox_let_go(struct store_role *s, int64_t account)
+{
+	(void)map_take(&s->mailboxes, (uint64_t)account);
+	for (struct store_grant *g = s->opens, *next; g; g = next) {
+		next = g->wait_next;
+		if (g->account != account)
+			continue;
+		store_role_mailbox_wait_no_more(g);
+		if (g->peer->job_count < STORE_PEER_JOBS && store_role_mailbox_take(g, g->wait_ask) == RC_OK)
+			return;
+		store_role_opened(g->peer, g->wait_ask, CAUSE_SERVER_OVERLOADED, 0);
+	}
+}
+
+void store_role_opens_over(void *arg, mono_ms now)
+{
+	struct store_role *s = arg;
+	struct store_grant *g;
+
+	while ((g = s->opens) != NULL && g->wait_until <= now) {
+		store_role_mailbox_wait_no_more(g);
+		store_role_opened(g->peer, g->wait_ask, CAUSE_MAILBOX_LOCKED, 0);
+	}
+	if (s->opens)
+		loop_timer_at(&s->opens_over, s->opens->wait_until);
+}
+
 /* ---- grants */
 
 static void store_role_grant_end(struct store_grant *g)
 {
-	if (g->holds_mailbox)
-		(void)map_take(&g->peer->role->mailboxes, (uint64_t)g->account);
+	struct store_role *s = g->peer->role;
+	int64_t account = g->account;
+	bool held = g->holds_mailbox;
+
+	if (g->wait_prev) {
+		store_role_mailbox_wait_no_more(g);
+		store_role_opened(g->peer, g->wait_ask, CAUSE_SERVER_TEMP_ERROR, 0);
+	}
 	(void)map_take(&g->peer->grants, g->session);
 	free(g);
+	if (held)
+		store_role_mailbox_let_go(s, account);
 }
 
+/* of a peer that is gone: nobody is answered */
 void store_role_grants_end(struct store_peer *p)
 {
 	size_t at = 0;
 	uint64_t session;
 	void *value;
 
+	for (struct store_grant *g = p->role->opens, *next; g; g = next) {
+		next = g->wait_next;
+		if (g->peer == p)
+			store_role_mailbox_wait_no_more(g);
+	}
 	while (map_next(&p->grants, &at, &session, &value))
 		store_role_grant_end(value);
 }
@@ -121,6 +222,8 @@ enum rc store_role_ungrant(struct store_peer *p, const union msg_any *msg)
 
 enum rc store_role_revoke(struct store_peer *p, const union msg_any *msg)
 {
+	bool held = false;
+
 	for (struct store_peer *user = p->role->peers; user; user = user->next) {
 		size_t at = 0;
 		uint64_t session;
@@ -132,11 +235,16 @@ enum rc store_role_revoke(struct store_peer *p, const union msg_any *msg)
 			if ((uint64_t)g->account != msg->revoke.account)
 				continue;
 			g->revoked = true;
-			if (g->holds_mailbox)
-				(void)map_take(&p->role->mailboxes, (uint64_t)g->account);
+			held |= g->holds_mailbox;
 			g->holds_mailbox = false;
+			if (g->wait_prev) {
+				store_role_mailbox_wait_no_more(g);
+				store_role_opened(user, g->wait_ask, CAUSE_AUTH_REVOKED, 0);
+			}
 		}
 	}
+	if (held) /* nobody of this account waits for it any more */
+		(void)map_take(&p->role->mailboxes, msg->revoke.account);
 	return RC_OK;
 }
 
@@ -162,21 +270,6 @@ static enum cause_id store_role_refusal(const struct store_grant *g)
 
 /* ---- readings */
 
-static enum rc store_role_job_add(struct store_peer *p, const struct store_job *job)
-{
-	struct store_job *j;
-
-	if (p->job_count >= STORE_PEER_JOBS)
-		return RC_LIMIT; /* a session asks one thing at a time: this worker is not well */
-	j = mem_alloc(sizeof(*j));
-	*j = *job;
-	j->next = NULL;
-	*p->jobs_tail = j;
-	p->jobs_tail = &j->next;
-	p->job_count++;
-	return RC_OK;
-}
-
 static void store_role_job_drop(struct store_peer *p)
 {
 	struct store_job *j = p->jobs;
@@ -194,11 +287,6 @@ void store_role_jobs_end(struct store_peer *p)
 		store_role_job_drop(p);
 }
 
-static void store_role_opened(struct store_peer *p, uint32_t ask, enum cause_id cause, uint32_t validity)
-{
-	chan_send(p->chan, MSG_MBOX_OPENED, &(struct msg_mbox_opened){.ask = ask, .cause = (uint16_t)cause, .uidvalidity = validity});
-}
-
 enum rc store_role_mbox_open(struct store_peer *p, const union msg_any *msg)
 {
 	const struct msg_mbox_open *m = &msg->mbox_open;
@@ -206,18 +294,16 @@ enum rc store_role_mbox_open(struct store_peer *p, const union msg_any *msg)
 	enum cause_id cause = store_role_refusal(g);
 	struct store_grant *holder;
 
-	if (cause == CAUSE_NONE) { /* RFC 1939 4: an exclusive lock on the maildrop */
+	if (cause == CAUSE_NONE) {
 		holder = map_get(&p->role->mailboxes, (uint64_t)g->account);
-		if (holder && holder != g)
-			cause = CAUSE_MAILBOX_LOCKED;
+		if (!holder || holder == g)
+			return store_role_mailbox_take(g, m->ask);
+		if (store_role_mailbox_wait(g, m->ask))
+			return RC_OK;
+		cause = CAUSE_MAILBOX_LOCKED;
 	}
-	if (cause != CAUSE_NONE) {
-		store_role_opened(p, m->ask, cause, 0);
-		return RC_OK;
-	}
-	(void)map_put(&p->role->mailboxes, (uint64_t)g->account, g);
-	g->holds_mailbox = true;
-	return store_role_job_add(p, &(struct store_job){.kind = STORE_JOB_LIST, .session = m->session, .ask = m->ask, .account = g->account});
+	store_role_opened(p, m->ask, cause, 0);
+	return RC_OK;
 }
 
 enum rc store_role_mail_fetch(struct store_peer *p, const union msg_any *msg)

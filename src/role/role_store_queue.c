@@ -25,6 +25,8 @@ static void store_result_add(struct store_queue_role *q, struct store_result *r)
 	r->next = NULL;
 	*q->results_end = r;
 	q->results_end = &r->next;
+	q->result_count++;
+	q->urgent |= r->kind != STORE_RESULT_REPORTED && r->kind != STORE_RESULT_DEST && r->kind != STORE_RESULT_END;
 }
 
 static struct span store_result_text(uint8_t **to, struct span text)
@@ -37,29 +39,40 @@ static struct span store_result_text(uint8_t **to, struct span text)
 	return copy;
 }
 
-static struct store_result *store_result_copy(const struct rec_delivery *d)
+static struct store_result *store_result_copy(enum store_result_kind kind, const struct rec_delivery *d, struct span dest)
 {
-	size_t bytes = d->enhanced.len + d->host.len + d->address.len + d->tls.len + d->words.len;
+	size_t bytes = d->enhanced.len + d->host.len + d->address.len + d->tls.len + d->words.len + dest.len;
 	struct store_result *r = mem_alloc(sizeof(*r) + bytes);
 	uint8_t *to = (uint8_t *)(r + 1);
 
-	*r = (struct store_result){.row = (int64_t)d->row, .outcome = (enum delivery_outcome)d->outcome, .d = *d};
+	*r = (struct store_result){.kind = kind, .row = (int64_t)d->row, .outcome = (enum delivery_outcome)d->outcome, .d = *d};
 	r->d.enhanced = store_result_text(&to, d->enhanced);
 	r->d.host = store_result_text(&to, d->host);
 	r->d.address = store_result_text(&to, d->address);
 	r->d.tls = store_result_text(&to, d->tls);
 	r->d.words = store_result_text(&to, d->words);
+	r->dest = store_result_text(&to, dest);
+	return r;
+}
+
+static struct store_result *store_result_new(struct store_queue_role *q, enum store_result_kind kind, int64_t row)
+{
+	struct store_result *r = mem_zalloc(sizeof(*r));
+
+	r->kind = kind;
+	r->row = row;
+	store_result_add(q, r);
 	return r;
 }
 
 void store_queue_returns(struct store_queue_role *q, int64_t row)
 {
-	struct store_result *r = mem_zalloc(sizeof(*r));
+	(void)store_result_new(q, STORE_RESULT_RETURNED, row);
+}
 
-	r->row = row;
-	r->returned = true;
-	r->outcome = DELIVERY_NOT_TRIED;
-	store_result_add(q, r);
+void store_queue_left_over(struct store_queue_role *q)
+{
+	(void)store_result_new(q, STORE_RESULT_LEFT_OVER, 0);
 }
 
 /* ---- deciding */
@@ -154,17 +167,13 @@ static enum rc store_result_alive(struct store_queue_role *q, const struct store
 	return store_queue_block(q->s->store, row->dest, clock_wall_ms(), 0, CAUSE_NONE, SPAN_NONE, SPAN_NONE, err);
 }
 
-static enum rc store_result_write(struct store_queue_role *q, const struct store_result *r, struct err *err)
+static enum rc store_write_reported(struct store_queue_role *q, const struct store_result *r, struct err *err)
 {
 	struct store *store = q->s->store;
 	struct store_attempt a;
 	struct store_row row;
-	enum rc rc = store_begin(store, err);
+	enum rc rc = store_queue_row(store, r->row, &q->mem, &row, err);
 
-	if (rc == RC_OK && r->returned) /* unless its relay came back meanwhile and said that it holds it */
-		return map_get(&q->rows, (uint64_t)r->row) ? RC_OK : store_queue_unlease(store, &r->row, 1, err);
-	if (rc == RC_OK)
-		rc = store_queue_row(store, r->row, &q->mem, &row, err);
 	if (rc != RC_OK)
 		return rc == RC_NONE ? RC_OK : rc; /* removed by an administrator meanwhile */
 	a = store_decide_result(q, &row, r);
@@ -179,20 +188,104 @@ static enum rc store_result_write(struct store_queue_role *q, const struct store
 	return RC_OK;
 }
 
+static enum rc store_write_returned(struct store_queue_role *q, const struct store_result *r, struct err *err)
+{
+	/* unless its relay came back meanwhile and said that it holds it */
+	return map_get(&q->rows, (uint64_t)r->row) ? RC_OK : store_queue_unlease(q->s->store, &r->row, 1, err);
+}
+
+/* what could not be read of a row when a relay said that it holds it */
+static enum rc store_out_learn(struct store_queue_role *q, struct store_out *o, struct err *err)
+{
+	struct store_out was = *o;
+	struct store_row row;
+	enum rc rc = store_queue_row(q->s->store, o->row, &q->mem, &row, err);
+
+	if (rc != RC_OK)
+		return rc;
+	store_lease_in(q, o);
+	(void)store_lease_out(q, was.relay, store_lease_dest(q, row.dest), was.row, row.message, was.lease);
+	return RC_OK;
+}
+
+/* Of a row that is gone, or not to leave any more, its relay has nothing to say. What the relay has told of the row since then comes behind this. */
+static enum rc store_write_held(struct store_queue_role *q, const struct store_result *r, struct err *err)
+{
+	struct store_out *o = map_get(&q->rows, (uint64_t)r->row);
+	enum rc rc = store_queue_held(q->s->store, r->row, err);
+
+	if (o && o->lease != r->d.lease)
+		o = NULL;
+	if (rc == RC_NONE && o)
+		store_lease_in(q, o);
+	else if (rc == RC_OK && o && !o->message)
+		rc = store_out_learn(q, o, err);
+	return rc == RC_NONE ? RC_OK : rc;
+}
+
+static enum rc store_write_dest(struct store_queue_role *q, const struct store_result *r, struct err *err)
+{
+	struct store_dest *d = store_lease_dest(q, r->dest);
+	struct retry_rules rules = store_queue_rules(q);
+	int64_t now = clock_wall_ms();
+	uint64_t wait = 0;
+	enum rc rc;
+
+	if (r->d.again_ms) {
+		wait = retry_destination_ms(&rules, d->failures + 1, (uint32_t)rng_u64());
+		wait = wait > r->d.again_ms ? wait : r->d.again_ms;
+		wait = wait < rules.expire_ms ? wait : rules.expire_ms;
+	}
+	rc = store_queue_block(q->s->store, d->name, now, wait ? now + (int64_t)wait : 0, r->d.cause < CAUSE_COUNT ? (enum cause_id)r->d.cause : CAUSE_NONE, r->d.host,
+		r->d.words, err);
+	if (rc == RC_OK)
+		rc = store_queue_failures(q->s->store, d->name, &d->failures, err);
+	if (rc == RC_OK && !r->d.again_ms)
+		store_lease_ring(q, d);
+	return rc;
+}
+
+static enum rc store_write_left_over(struct store_queue_role *q, const struct store_result *r, struct err *err)
+{
+	(void)r;
+	return store_queue_open(q->s->store, err);
+}
+
+static enum rc store_result_write(struct store_queue_role *q, const struct store_result *r, struct err *err)
+{
+	static enum rc (*const writers[STORE_RESULT_KINDS])(struct store_queue_role *, const struct store_result *, struct err *) = {
+		[STORE_RESULT_REPORTED] = store_write_reported, [STORE_RESULT_RETURNED] = store_write_returned, [STORE_RESULT_HELD] = store_write_held,
+		[STORE_RESULT_LEFT_OVER] = store_write_left_over, [STORE_RESULT_DEST] = store_write_dest};
+	enum rc rc;
+
+	if (!writers[r->kind])
+		return RC_OK;
+	rc = store_begin(q->s->store, err);
+	return rc == RC_OK ? writers[r->kind](q, r, err) : rc;
+}
+
+static void store_results_later(struct store_queue_role *q)
+{
+	q->results_at = loop_now(q->s->role->loop) + QUEUE_WRITE_AGAIN_MS;
+	loop_timer_at(&q->due, q->results_at);
+}
+
 /* in the order in which they came; those that were written down wait for the commit */
 static void store_results_turn(struct store_queue_role *q)
 {
 	struct err err = {""};
 	enum rc rc = RC_OK;
 
+	if (q->results_at > loop_now(q->s->role->loop))
+		return;
 	while (q->results && (rc == RC_OK || rc == RC_BAD)) {
 		struct store_result *r = q->results;
 
-		if (r->row)
-			rc = store_result_write(q, r, &err);
+		rc = store_result_write(q, r, &err);
 		if (rc == RC_BUSY)
 			break;
 		q->results = r->next; /* a row that is damaged is not tried again and again */
+		q->result_count--;
 		if (!q->results)
 			q->results_end = &q->results;
 		r->next = NULL;
@@ -203,7 +296,7 @@ static void store_results_turn(struct store_queue_role *q)
 	}
 	if (rc == RC_BUSY) {
 		(void)store_role_judge(q->s, rc, "what became of mail", &err);
-		store_lease_timer_again(q);
+		store_results_later(q);
 	}
 }
 
@@ -212,10 +305,12 @@ static void store_results_settle(struct store_queue_role *q, bool committed)
 	if (!q->applied)
 		return;
 	if (!committed) {
+		for (const struct store_result *r = q->applied; r; r = r->next)
+			q->result_count++;
 		*q->applied_end = q->results;
 		q->results_end = q->results ? q->results_end : q->applied_end;
 		q->results = q->applied;
-		store_lease_timer_again(q);
+		store_results_later(q);
 	} else {
 		for (struct store_result *r = q->applied, *next; r; r = next) {
 			next = r->next;
@@ -265,12 +360,34 @@ void store_queue_forget(struct store_queue_role *q, const struct store_relay *re
 
 /* ---- the turn */
 
+/* They cost next to nothing where something else is committed anyway. */
+static bool store_results_gather(const struct store_queue_role *q)
+{
+	return q->results && !q->urgent && q->result_count < QUEUE_GATHER_RESULTS && q->gather_until > loop_now(q->s->role->loop) &&
+		!store_in_transaction(q->s->store);
+}
+
+void store_role_queue_hurry(struct store_role *s)
+{
+	if (!s->queue)
+		return;
+	s->queue->results_at = 0;
+	s->queue->urgent = true;
+}
+
 void store_role_queue_turn(struct store_role *s)
 {
 	struct store_queue_role *q = s->queue;
 
 	if (!q)
 		return;
+	if (store_results_gather(q)) {
+		loop_timer_at(&q->gather, q->gather_until);
+		return;
+	}
+	if (q->results)
+		q->gather_until = loop_now(s->role->loop) + QUEUE_GATHER_MS;
+	q->urgent = false;
 	store_results_turn(q);
 	store_lease_turn(q);
 }
@@ -302,46 +419,54 @@ static enum rc store_relay_heard(struct store_peer *p)
 	return RC_OK;
 }
 
-static enum rc store_relay_holds(struct store_queue_role *q, struct store_relay *relay, const struct rec_lease_held *h, struct err *err)
+/* the row is its own, only the end of the channel that it had before was not seen yet */
+static void store_relay_keeps(struct store_queue_role *q, struct store_relay *relay, struct store_out *o)
+{
+	struct store_out was = *o;
+
+	store_lease_in(q, o);
+	(void)store_lease_out(q, relay, was.dest, was.row, was.message, was.lease);
+	if (was.dest->owner == was.relay) /* what is left of it there follows */
+		was.dest->owner = relay;
+}
+
+/* At once, whether it can be written down now or not; never another relay's. */
+static void store_relay_holds(struct store_queue_role *q, struct store_relay *relay, const struct rec_lease_held *h)
 {
 	struct store_out *o = map_get(&q->rows, h->row);
 	struct store_row row;
+	struct err err = {""};
 	enum rc rc;
 
-	if (h->row == 0 || h->row > INT64_MAX || relay->out >= QUEUE_RELAY_ROWS)
-		return RC_NONE;
-	/* its own, where the end of the channel that it had before was not seen yet; never another relay's */
-	if (o && (o->relay == relay || o->lease != h->lease || o->relay->peer->worker != relay->peer->worker))
-		return RC_NONE;
-	rc = store_begin(q->s->store, err);
-	if (rc == RC_OK && o) {
-		store_lease_in(q, o);
-		rc = store_queue_unlease(q->s->store, &(int64_t){(int64_t)h->row}, 1, err);
+	if (h->row == 0 || h->row > INT64_MAX || relay->claimed >= QUEUE_RELAY_ROWS)
+		return;
+	if (o) {
+		if (o->relay != relay && o->lease == h->lease && o->relay->peer->worker == relay->peer->worker)
+			store_relay_keeps(q, relay, o);
+		return;
 	}
-	if (rc == RC_OK)
-		rc = store_queue_held(q->s->store, (int64_t)h->row, err);
-	if (rc == RC_OK)
-		rc = store_queue_row(q->s->store, (int64_t)h->row, &q->mem, &row, err);
-	if (rc == RC_OK)
-		(void)store_lease_out(q, relay, store_lease_dest(q, row.dest), (int64_t)h->row, row.message, h->lease);
-	return rc;
+	rc = store_queue_claimed(q->s->store, (int64_t)h->row, &q->mem, &row, &err);
+	if (rc == RC_NONE)
+		return;
+	(void)store_role_judge(q->s, rc, "what a relay holds", &err);
+	if (rc == RC_BAD)
+		return;
+	if (rc != RC_OK) /* it is learned when that is written down */
+		row = (struct store_row){.dest = SPAN_LIT("")};
+	relay->claimed++;
+	(void)store_lease_out(q, relay, store_lease_dest(q, row.dest), (int64_t)h->row, row.message, h->lease);
+	store_result_new(q, STORE_RESULT_HELD, (int64_t)h->row)->d.lease = h->lease;
 }
 
 enum rc store_role_leases_held(struct store_peer *p, const union msg_any *msg)
 {
 	struct span cursor = msg->leases_held.rows.raw;
 	struct rec_lease_held h;
-	struct err err = {""};
-	enum rc rc = store_relay_heard(p);
 
-	if (rc != RC_OK || p->relay->told)
+	if (store_relay_heard(p) != RC_OK || p->relay->told)
 		return RC_BAD;
-	store_results_turn(p->role->queue); /* what came back with its last channel waits again, before it says what it still has */
-	while (rec_lease_held_next(&cursor, &h)) {
-		rc = store_relay_holds(p->role->queue, p->relay, &h, &err);
-		if (rc != RC_OK && rc != RC_NONE)
-			(void)store_role_judge(p->role, rc, "what a relay holds", &err);
-	}
+	while (rec_lease_held_next(&cursor, &h))
+		store_relay_holds(p->role->queue, p->relay, &h);
 	p->relay->told = msg->leases_held.last;
 	return RC_OK;
 }
@@ -358,7 +483,7 @@ enum rc store_role_deliveries(struct store_peer *p, const union msg_any *msg)
 {
 	struct store_queue_role *q = p->role->queue;
 	struct span cursor = msg->deliveries.results.raw;
-	struct store_result *end;
+	struct store_dest *dest;
 	struct rec_delivery d;
 	enum rc rc = store_relay_heard(p);
 
@@ -369,38 +494,13 @@ enum rc store_role_deliveries(struct store_peer *p, const union msg_any *msg)
 			return RC_BAD;
 		if (!o || o->relay != p->relay || o->lease != d.lease)
 			continue; /* of another time */
-		store_result_add(q, store_result_copy(&d));
+		store_result_add(q, store_result_copy(STORE_RESULT_REPORTED, &d, SPAN_NONE));
+		dest = o->dest;
 		store_lease_in(q, o);
+		q->urgent |= store_lease_is_short(dest);
 	}
-	if (rc != RC_OK)
-		return rc;
-	end = mem_zalloc(sizeof(*end));
-	end->ends = p->relay;
-	store_result_add(q, end);
-	return RC_OK;
-}
-
-static enum rc store_dest_blocked(struct store_queue_role *q, struct store_dest *d, const struct msg_dest_state *m, struct err *err)
-{
-	struct retry_rules rules = store_queue_rules(q);
-	int64_t now = clock_wall_ms();
-	uint64_t wait = 0;
-	enum rc rc;
-
-	if (m->blocked_ms) {
-		wait = retry_destination_ms(&rules, d->failures + 1, (uint32_t)rng_u64());
-		wait = wait > m->blocked_ms ? wait : m->blocked_ms;
-		wait = wait < rules.expire_ms ? wait : rules.expire_ms;
-	} else if (d->failures == 0) {
-		return RC_OK;
-	}
-	rc = store_begin(q->s->store, err);
 	if (rc == RC_OK)
-		rc = store_queue_block(q->s->store, d->name, now, m->blocked_ms ? now + (int64_t)wait : 0,
-			m->cause < CAUSE_COUNT ? (enum cause_id)m->cause : CAUSE_NONE, m->host,
-			m->words, err);
-	if (rc == RC_OK)
-		rc = store_queue_failures(q->s->store, d->name, &d->failures, err);
+		store_result_new(q, STORE_RESULT_END, 0)->ends = p->relay;
 	return rc;
 }
 
@@ -409,18 +509,16 @@ enum rc store_role_dest_state(struct store_peer *p, const union msg_any *msg)
 	const struct msg_dest_state *m = &msg->dest_state;
 	struct store_queue_role *q = p->role->queue;
 	struct store_dest *d;
-	struct err err = {""};
-	enum rc rc = store_relay_heard(p);
 
-	if (rc != RC_OK || m->dest.len == 0)
+	if (store_relay_heard(p) != RC_OK || m->dest.len == 0)
 		return RC_BAD;
 	d = store_lease_dest_known(q, m->dest);
 	if (!d || (d->owner && d->owner != p->relay))
 		return RC_OK; /* nothing of it was out, or it is another's by now */
 	d->window = m->window < 1 ? 1 : m->window < QUEUE_WINDOW_MOST ? m->window : QUEUE_WINDOW_MOST;
-	rc = store_dest_blocked(q, d, m, &err);
-	if (rc != RC_OK)
-		(void)store_role_judge(p->role, rc, "a destination", &err);
+	if (m->blocked_ms || d->failures)
+		store_result_add(q, store_result_copy(STORE_RESULT_DEST, &(struct rec_delivery){.cause = m->cause, .host = m->host, .words = m->words, .again_ms = m->blocked_ms},
+			m->dest));
 	if (m->blocked_ms)
 		store_lease_down(q, d);
 	else

@@ -3,7 +3,11 @@
  *
  * A relay has credit (RELAY_ROOM), a destination has a window (DEST_STATE) and belongs to one relay while rows of it are out, so that one process sees how it
  * behaves. Rows are leased in the transaction of a turn and leave after its commit; results are written down in the transaction of a turn, in the order in which
- * they came, and confirmed after its commit. What a failed commit took back is done again. */
+ * they came, and confirmed after its commit. What a failed commit took back is done again. Results wait a little for company, as a commit costs the same for one
+ * and for many: the relay has other rows to go on with, and tells all of it again if this process dies.
+ *
+ * What relays say that they hold counts at once, in memory; the database follows in its place among the results, as soon as it can be written. Until all of
+ * that is written down nothing is leased: a row may look as if it waited that a relay has. */
 #ifndef MAILROOM_ROLE_ROLE_STORE_QUEUE_H
 #define MAILROOM_ROLE_ROLE_STORE_QUEUE_H
 
@@ -30,6 +34,10 @@ enum {
 	QUEUE_AGE_LEAST_MS = 1000,
 	QUEUE_NOTES = 100,
 	QUEUE_AGAIN_MS = 1000,         /* after a failure, and for what came back untried */
+	QUEUE_WRITE_AGAIN_MS = 50,     /* of results: what leaves makes room */
+	QUEUE_GATHER_MS = 20,          /* between commits that are for results alone */
+	QUEUE_GATHER_RESULTS = 256,    /* ... or when so many wait */
+	QUEUE_STEP_MS = 100,           /* what becomes due later is looked for in steps: probes of many destinations share a commit */
 };
 
 struct store_relay {
@@ -37,6 +45,7 @@ struct store_relay {
 	uint32_t room, out;            /* rows */
 	bool told;                     /* what it holds */
 	bool early;                    /* was there before the start: leases wait for what it says */
+	uint32_t claimed;              /* rows that it said it holds */
 	uint32_t kept;                 /* frames written down in this turn */
 	mono_ms heard_ms;
 	struct map messages;           /* of rows that are out: how many, as the value */
@@ -62,13 +71,24 @@ struct store_out {                 /* a leased row */
 	struct store_dest *dest;
 };
 
-struct store_result {              /* what became of one; texts behind the struct */
+enum store_result_kind {
+	STORE_RESULT_REPORTED,         /* by its relay */
+	STORE_RESULT_RETURNED,         /* its relay is gone: as if it had never left */
+	STORE_RESULT_HELD,             /* a relay says that it has it */
+	STORE_RESULT_LEFT_OVER,        /* no row: what was leased by the store before waits again */
+	STORE_RESULT_DEST,             /* no row: a destination is down, or up again */
+	STORE_RESULT_END,              /* no row: the end of a frame */
+	STORE_RESULT_KINDS
+};
+
+struct store_result {              /* what is to be written down of a row; texts behind the struct */
 	struct store_result *next;
-	int64_t row;                   /* 0: only the end of a frame */
-	struct store_relay *ends;      /* the relay whose frame ends with it; NULL: none, or it is gone */
-	enum delivery_outcome outcome;
-	bool returned;                 /* its relay is gone: as if it had never left */
-	struct rec_delivery d;
+	enum store_result_kind kind;
+	int64_t row;
+	struct store_relay *ends;      /* END: the relay; NULL: it is gone */
+	enum delivery_outcome outcome; /* REPORTED */
+	struct rec_delivery d;         /* REPORTED; HELD: the lease; DEST: cause, host, words, and again_ms: for how long it is not to be tried at least, 0: up */
+	struct span dest;              /* DEST */
 };
 
 struct store_sending {             /* a lease that waits for the commit */
@@ -91,9 +111,13 @@ struct store_queue_role {
 	struct store_dest *ring, **ring_end, *all;
 	size_t dest_count, more_count;
 	struct store_result *results, **results_end, *applied, **applied_end;
+	mono_ms results_at;            /* not before, after a failure */
+	mono_ms gather_until;          /* results need no commit of their own before */
+	size_t result_count;           /* ... that wait */
+	bool urgent;                   /* ... but now they do: a destination wants more, or it is not known what is leased */
 	struct store_sending *sending, **sending_end;
 	struct arena mem;              /* of a turn */
-	struct loop_timer due, tick, age;
+	struct loop_timer due, tick, age, gather;
 	struct loop_hook again;
 	uint64_t next_lease;
 	int64_t now_ms;                /* wall clock, of a turn's leases */
@@ -112,6 +136,7 @@ void store_lease_disown(struct store_queue_role *q, const struct store_relay *re
 void store_lease_ring(struct store_queue_role *q, struct store_dest *d); /* rows of it may be due, and there may be room */
 struct store_out *store_lease_out(struct store_queue_role *q, struct store_relay *relay, struct store_dest *d, int64_t row, int64_t message, uint64_t lease);
 void store_lease_in(struct store_queue_role *q, struct store_out *o); /* no longer out; frees it */
+bool store_lease_is_short(const struct store_dest *d); /* more is due, and little is left of what was given out */
 void store_lease_free(struct store_queue_role *q);
 /* ---- role_store_queue.c (what of it the roles' other files call is in role_store.h) */
 struct retry_rules store_queue_rules(const struct store_queue_role *q);
@@ -119,6 +144,7 @@ bool store_queue_overdue(const struct store_row *row, const struct retry_rules *
 bool store_queue_wants_delay(const struct store_row *row, const struct retry_rules *rules, int64_t now_ms);
 enum store_settle store_queue_failure(unsigned notify); /* what a failure is to a sender who said NOTIFY so */
 void store_queue_returns(struct store_queue_role *q, int64_t row); /* as if it had never left */
+void store_queue_left_over(struct store_queue_role *q); /* what was leased by the store before waits again */
 void store_queue_forget(struct store_queue_role *q, const struct store_relay *relay); /* it is going */
 void store_queue_free_results(struct store_queue_role *q);
 

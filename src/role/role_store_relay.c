@@ -184,6 +184,12 @@ static void queue_on_age(void *arg, mono_ms now)
 
 	if (!q->s->store)
 		return;
+	q->urgent = true;
+	store_role_turn(q->s);
+	if (q->results) { /* a row may look as if it waited that a relay has */
+		loop_timer_at(&q->age, now + QUEUE_AGE_LEAST_MS);
+		return;
+	}
 	rc = queue_age_page(q, false, wall - (int64_t)expire, &q->expire_after, &err);
 	if (rc == RC_OK && rules.delay_notice_ms) {
 		wait = queue_least(wait, rules.delay_notice_ms / 4);
@@ -206,6 +212,13 @@ static void queue_on_due(void *arg, mono_ms now)
 	((struct store_queue_role *)arg)->looking = true; /* the turn that this makes looks */
 }
 
+/* the turn that this makes writes down what was gathered */
+static void queue_on_gather(void *arg, mono_ms now)
+{
+	(void)arg;
+	(void)now;
+}
+
 static void queue_on_again(void *arg)
 {
 	(void)arg; /* what is left goes on in the commit hook of the turn that this makes happen */
@@ -214,6 +227,7 @@ static void queue_on_again(void *arg)
 enum rc store_role_queue_open(struct store_role *s, struct err *err)
 {
 	struct store_queue_role *q = mem_zalloc(sizeof(*q));
+	enum rc rc;
 
 	q->s = s;
 	q->looking = true;
@@ -229,8 +243,15 @@ enum rc store_role_queue_open(struct store_role *s, struct err *err)
 	loop_timer_init(s->role->loop, &q->due, queue_on_due, q);
 	loop_timer_init(s->role->loop, &q->tick, queue_on_tick, q);
 	loop_timer_init(s->role->loop, &q->age, queue_on_age, q);
+	loop_timer_init(s->role->loop, &q->gather, queue_on_gather, q);
 	s->queue = q;
-	return store_queue_open(s->store, err);
+	rc = store_queue_open(s->store, err);
+	if (rc != RC_FULL && rc != RC_BUSY)
+		return rc;
+	/* mail can be read all the same; nothing is leased until it is written down */
+	(void)store_role_judge(s, rc, "what was on its way", err);
+	store_queue_left_over(q);
+	return RC_OK;
 }
 
 void store_role_start(struct role *r)
@@ -257,6 +278,7 @@ void store_role_queue_close(struct store_role *s)
 	loop_timer_clear(&q->due);
 	loop_timer_clear(&q->tick);
 	loop_timer_clear(&q->age);
+	loop_timer_clear(&q->gather);
 	loop_hook_remove(s->role->loop, &q->again);
 	store_lease_free(q);
 	store_queue_free_results(q);

@@ -22,6 +22,9 @@ enum rc store_prepare(struct err *err) RC_WARN;
 enum rc store_open(const char *dir, unsigned flags, struct store **out, struct err *err) RC_WARN;
 void store_close(struct store **s);
 
+/* what is read until store_read_end is of one moment, and cheaper; outside a transaction only, and nothing is written meanwhile */
+void store_read_begin(struct store *s);
+void store_read_end(struct store *s);
 /* one transaction; begin is cheap to call again inside one */
 enum rc store_begin(struct store *s, struct err *err) RC_WARN;
 enum rc store_commit(struct store *s, struct err *err) RC_WARN;   /* RC_FULL: rolled back */

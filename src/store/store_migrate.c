@@ -93,7 +93,6 @@ static const struct sql_migration store_migrations[] = {
 		"ALTER TABLE queue ADD COLUMN wish BIGINT NOT NULL DEFAULT 0;"
 		"DROP INDEX queue_due;"
 		"CREATE INDEX queue_dest ON queue (dest, state, next_try_ms, message);"
-		"CREATE INDEX queue_leased ON queue (state, dest) WHERE state = 2;"
 		"CREATE INDEX queue_notice ON queue (message) WHERE notice > 0;"
 		/* What waits, by where it goes. due_ms: nothing can be leased before; blocked_ms: it was found down, since since_ms, for so many failures in a row */
 		"CREATE TABLE destination (name TEXT PRIMARY KEY, due_ms BIGINT NOT NULL, blocked_ms BIGINT NOT NULL, failures BIGINT NOT NULL, cause TEXT NOT NULL,"

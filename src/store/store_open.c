@@ -141,6 +141,16 @@ static void store_forget_numbers(struct store *s)
 	memset(s->next_changed, 0, sizeof(s->next_changed));
 }
 
+void store_read_begin(struct store *s)
+{
+	sql_read_begin(&s->sql);
+}
+
+void store_read_end(struct store *s)
+{
+	sql_read_end(&s->sql);
+}
+
 enum rc store_begin(struct store *s, struct err *err)
 {
 	if (s->sql.in_transaction)

@@ -37,7 +37,8 @@ enum rc store_queue_due(struct store *s, int64_t now_ms, struct arena *mem, stru
 /* Up to max_rows rows of that destination that are due become LEASED; `each` is called once a message. *rows_out: how many. */
 enum rc store_queue_lease(struct store *s, struct span dest, int64_t now_ms, size_t max_rows, struct arena *mem,
 	enum rc (*each)(void *arg, const struct store_lease *), void *arg, size_t *rows_out, struct err *err) RC_WARN;
-/* a relay says it holds this row (after the store was started anew, or its channel was lost): LEASED; RC_NONE: no such row, or somebody has it */
+/* a relay says it holds this row (after the store was started anew, or its channel was lost): LEASED, if it was not already; that nobody else has it is the
+ * caller's to know. RC_NONE: no such row, or one that is settled, or held by an administrator */
 enum rc store_queue_held(struct store *s, int64_t row, struct err *err) RC_WARN;
 /* leased rows come back, next try now */
 enum rc store_queue_unlease(struct store *s, const int64_t *rows, size_t count, struct err *err) RC_WARN;
@@ -54,6 +55,8 @@ struct store_row {
 };
 /* RC_NONE: there is no such leased row (any more) */
 enum rc store_queue_row(struct store *s, int64_t row, struct arena *mem, struct store_row *out, struct err *err) RC_WARN;
+/* the same for a row that store_queue_held would take */
+enum rc store_queue_claimed(struct store *s, int64_t row, struct arena *mem, struct store_row *out, struct err *err) RC_WARN;
 
 enum store_settle { STORE_SETTLE_SENT /* the row goes */, STORE_SETTLE_WAITS, STORE_SETTLE_FAILED /* waits for its bounce */,
 	STORE_SETTLE_DROPPED /* goes without one: the sender wants none, or must not get one */ };
@@ -90,7 +93,7 @@ struct store_failed { int64_t row; enum store_notice notice; struct span rcpt, o
 /* the rows of a message whose sender is to be told something, and what a bounce says of the message; spans in mem */
 struct store_bounce { int64_t message, received_ms; struct span sender /* where the bounce goes: the message's own sender, never the rewritten one */, envid,
 	helo, peer; unsigned ret;
-	enum store_origin origin; bool smtputf8; uint64_t bytes, head_bytes; const struct store_failed *rows; size_t row_count; };
+	enum store_origin origin; bool smtputf8, requiretls; uint64_t bytes, head_bytes; const struct store_failed *rows; size_t row_count; };
 enum rc store_queue_bounce_get(struct store *s, int64_t message, struct arena *mem, struct store_bounce *out, struct err *err) RC_WARN;
 /* after the bounce was accepted (same transaction): these rows go; those that are DELAYED stay, told of once */
 enum rc store_queue_bounced(struct store *s, const int64_t *rows, size_t count, struct err *err) RC_WARN;
@@ -98,7 +101,7 @@ enum rc store_queue_bounced(struct store *s, const int64_t *rows, size_t count, 
 /* appends up to max bytes of a message's head and body from offset */
 enum rc store_message_read(struct store *s, int64_t message, uint64_t offset, size_t max, struct buf *out, bool *last_out, struct err *err) RC_WARN;
 
-/* MTA-STS policies as they were fetched (RFC 8461 3.3); bounded in number, the oldest go */
+/* MTA-STS policies as they were fetched (RFC 8461 3.3); bounded in number and in bytes, the oldest go */
 enum rc store_sts_get(struct store *s, struct span domain, struct arena *mem, struct span *id_out, struct span *text_out, int64_t *fetched_ms_out,
 	struct err *err) RC_WARN; /* RC_NONE */
 enum rc store_sts_put(struct store *s, struct span domain, struct span id, struct span text, int64_t fetched_ms, struct err *err) RC_WARN;
@@ -106,7 +109,7 @@ enum rc store_sts_put(struct store *s, struct span domain, struct span id, struc
 /* ---- an administrator's hand (command line; the running server notices within a second). Row by row in short transactions of its own; leased rows are held or
  * bounced when the relay has reported on them (gone, if it was delivered). */
 struct store_queue_filter { int64_t message; struct span sender /* "<>": the null sender */, rcpt, domain /* the recipients', or a destination */, account,
-	cause; int64_t older_than_ms /* came before; 0: any */; int state; /* -1: any */ };
+	cause; int64_t older_than_ms /* came before; 0: any */; int state; /* -1: any */ uint64_t most; /* rows, the oldest first; 0: all */ };
 enum store_queue_act { STORE_QUEUE_RETRY /* now, whatever the schedule and the destination say */, STORE_QUEUE_HOLD, STORE_QUEUE_RELEASE,
 	STORE_QUEUE_REMOVE /* without a bounce */, STORE_QUEUE_BOUNCE /* with one */ };
 enum rc store_queue_act(struct store *s, const struct store_queue_filter *f, enum store_queue_act act, int64_t now_ms, uint64_t *changed_out,

@@ -117,6 +117,7 @@ static enum rc store_bounce_message(struct store *s, int64_t message, struct are
 		.envid = arena_copy(mem, sql_text(&row, 2, 4 * LIMIT_ENVID_BYTES)), .helo = arena_copy(mem, sql_text(&row, 3, STORE_ADDRESS_BYTES)),
 		.peer = arena_copy(mem, sql_text(&row, 4, STORE_ADDRESS_BYTES)), .ret = (unsigned)sql_number(&row, 5, 0, 2),
 		.origin = (enum store_origin)sql_number(&row, 6, 0, STORE_ORIGIN_SERVER), .smtputf8 = sql_number(&row, 7, 0, INT32_MAX) & STORE_FLAG_SMTPUTF8,
+		.requiretls = sql_number(&row, 7, 0, INT32_MAX) & STORE_FLAG_REQUIRETLS,
 		.head_bytes = (uint64_t)sql_number(&row, 8, 0, LIMIT_TRACE_BYTES + LIMIT_HEADER_BYTES)};
 	b->bytes = b->head_bytes + (uint64_t)sql_number(&row, 9, 0, STORE_MAX_MS);
 	rc = sql_checked(&row, err);

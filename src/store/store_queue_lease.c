@@ -49,46 +49,50 @@ static enum rc store_unlease_page(struct store *s, struct span dest, struct stor
 static enum rc store_unlease_dest(struct store *s, struct span dest, struct err *err)
 {
 	struct store_unleased rows[STORE_PAGE_ROWS];
-	size_t n = STORE_PAGE_ROWS;
+	size_t n = STORE_PAGE_ROWS, all = 0;
 	enum rc rc = RC_OK;
 
-	while (rc == RC_OK && n == STORE_PAGE_ROWS) {
+	for (; rc == RC_OK && n == STORE_PAGE_ROWS; all += n) {
 		rc = store_unlease_page(s, dest, rows, &n, err);
 		for (size_t i = 0; i < n && rc == RC_OK; i++)
 			rc = store_unlease_one(s, rows[i].id, rows[i].wish, err);
 	}
-	return rc == RC_OK ? store_destination_look(s, dest, err) : rc;
+	return rc == RC_OK && all ? store_destination_look(s, dest, err) : rc;
 }
 
-static enum rc store_leased_dest(struct store *s, struct arena *mem, struct span *out, struct err *err)
+/* the destination behind *dest, which has room for STORE_DEST_BYTES */
+static enum rc store_dest_after(struct store *s, uint8_t *to, struct span *dest, struct err *err)
 {
 	struct sql_row row;
-	enum rc rc = sql_first(&s->sql, &row, STORE_SQL_QUEUE_LEASED_DEST, NULL, 0, err);
+	struct span found;
+	enum rc rc = sql_first(&s->sql, &row, STORE_SQL_QUEUE_DEST_NEXT, SQL_ARGS(SQL_T(*dest)), err);
 
 	if (rc != RC_OK)
 		return rc;
-	*out = arena_copy(mem, sql_text(&row, 0, STORE_DEST_BYTES));
+	found = sql_text(&row, 0, STORE_DEST_BYTES);
 	rc = sql_checked(&row, err);
+	if (rc == RC_OK) {
+		memcpy(to, found.ptr, found.len);
+		*dest = span_of(to, found.len);
+	}
 	sql_end(&row);
-	return rc == RC_OK && mem->overflow ? err_set(err, RC_LIMIT, "no room for a name") : rc;
+	return rc;
 }
 
 enum rc store_queue_open(struct store *s, struct err *err)
 {
+	uint8_t name[STORE_DEST_BYTES];
 	struct span dest = SPAN_NONE;
-	struct arena mem;
 	bool own;
 	enum rc rc = store_write_begin(s, &own, err);
 
 	if (rc != RC_OK)
 		return rc;
-	arena_init(&mem, STORE_SCRATCH_BYTES);
 	while (rc == RC_OK) {
-		rc = store_leased_dest(s, &mem, &dest, err);
+		rc = store_dest_after(s, name, &dest, err);
 		if (rc == RC_OK)
 			rc = store_unlease_dest(s, dest, err);
 	}
-	arena_clear(&mem);
 	s->queue_stirred = true;
 	return store_write_end(s, own, rc == RC_NONE ? RC_OK : rc, err);
 }

@@ -112,17 +112,21 @@ static enum rc store_list_pages(struct store *s, const struct store_queue_filter
 {
 	struct store_list_page *page = calloc(1, sizeof(*page));
 	struct arena mem;
+	uint64_t left = f->most ? f->most : UINT64_MAX;
 	enum rc rc = page ? RC_OK : err_set(err, RC_LIMIT, "no memory");
 
 	arena_init(&mem, STORE_PAGE_BYTES);
 	if (page)
 		page->count = STORE_PAGE_ROWS;
-	while (rc == RC_OK && page->count == STORE_PAGE_ROWS) {
+	while (rc == RC_OK && left && page->count == STORE_PAGE_ROWS) {
 		arena_clear(&mem);
 		rc = store_list_read(s, f->message, &mem, page, err);
-		for (size_t i = 0; i < page->count && rc == RC_OK; i++)
-			if (store_list_matches(f, &page->rows[i]))
-				rc = each(arg, &page->rows[i]);
+		for (size_t i = 0; i < page->count && rc == RC_OK && left; i++) {
+			if (!store_list_matches(f, &page->rows[i]))
+				continue;
+			rc = each(arg, &page->rows[i]);
+			left--;
+		}
 		if (rc == RC_OK && page_end)
 			rc = page_end(arg, err);
 	}

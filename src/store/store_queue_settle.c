@@ -53,6 +53,14 @@ enum rc store_queue_row(struct store *s, int64_t row, struct arena *mem, struct 
 	return rc == RC_OK && state != STORE_QUEUE_LEASED ? RC_NONE : rc;
 }
 
+enum rc store_queue_claimed(struct store *s, int64_t row, struct arena *mem, struct store_row *out, struct err *err)
+{
+	enum store_queue_state state = STORE_QUEUE_WAITING;
+	enum rc rc = store_row_get(s, row, mem, out, &state, err);
+
+	return rc == RC_OK && state != STORE_QUEUE_WAITING && state != STORE_QUEUE_LEASED ? RC_NONE : rc;
+}
+
 enum rc store_queue_drop(struct store *s, int64_t row, int64_t message, struct err *err)
 {
 	enum rc rc = sql_run(&s->sql, STORE_SQL_QUEUE_DELETE, SQL_ARGS(SQL_N(row)), err);

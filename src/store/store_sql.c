@@ -374,6 +374,18 @@ enum rc sql_begin(struct sql *q, struct err *err)
 	return RC_OK;
 }
 
+void sql_read_begin(struct sql *q)
+{
+	if (!q->in_transaction)
+		(void)sql_exec(q, "BEGIN");
+}
+
+void sql_read_end(struct sql *q)
+{
+	if (!q->in_transaction && !sqlite3_get_autocommit(q->db))
+		(void)sql_exec(q, "COMMIT");
+}
+
 enum rc sql_commit(struct sql *q, struct err *err)
 {
 	enum rc rc;

@@ -55,6 +55,9 @@ void sql_close(struct sql *q);
 enum rc sql_begin(struct sql *q, struct err *err) RC_WARN; /* takes the write lock; RC_BUSY when another process keeps it */
 enum rc sql_commit(struct sql *q, struct err *err) RC_WARN; /* anything but RC_OK: rolled back */
 void sql_rollback(struct sql *q);
+/* Readings until sql_read_end are of one moment and cost no locks of their own; nothing may be written meanwhile. Not to be had: each stands for itself. */
+void sql_read_begin(struct sql *q);
+void sql_read_end(struct sql *q);
 /* moves the write-ahead log into the database file, as far as readers allow; never waits for them */
 enum rc sql_checkpoint(struct sql *q, struct err *err) RC_WARN;
 /* the same after a commit, which stands whatever comes of it: a disk that fails is met again at the next write */

@@ -117,10 +117,10 @@ class Arrivals(sink.Sink):
 
 class Blow:
     """Something that was done to a relay: with rig.blow('relay killed') as b: kill it; b.over(). What the sink took last over each connection that broke then may arrive
-    again. whole: the store went with it, and the results that it had not read. unwritten: a store that cannot write down what its relay says it holds."""
+    again. whole: the store went with it, and the results that it had not read."""
 
-    def __init__(self, rig, what, whole=False, unwritten=False):
-        self.rig, self.what, self.whole, self.unwritten, self.end = rig, what, whole, unwritten, None
+    def __init__(self, rig, what, whole=False):
+        self.rig, self.what, self.whole, self.end = rig, what, whole, None
 
     def __enter__(self):
         self.begin = time.monotonic()
@@ -137,8 +137,6 @@ class Blow:
         return session.until is not None and self.begin <= session.until <= self.end + SEEN_S
 
     def excuses(self, session, number, when):
-        if self.unwritten:
-            return self.begin - NEAR_S <= when <= self.end
         return self.broke(session) and session.until - when <= (NEAR_S if self.whole else SEEN_S) and (self.whole or number == session.count)
 
 

@@ -1,8 +1,8 @@
 """How often explain is right, on the real messages of knowledge/tests; run with -s to see the figures, the wrong ones and the calibration.
 
-messages.yaml and held-out-1.yaml were in sight when the weights of explain_weigh.c were chosen, so their figures are no estimate for texts that nobody has seen; they are a floor
-that a change must not fall below. held-out-2.yaml was collected and labelled afterwards: its figures are the estimate. The figures of the first measurement of each stand in
-knowledge/README.md. Where several causes are right, naming one of them without saying "undecided" counts as right too; where insufficient-text is among them, saying so does.
+messages.yaml and held-out-1.yaml to -3.yaml were in sight when the weights of explain_weigh.c and the rules of wording.yaml were chosen, so their figures are no estimate for
+texts that nobody has seen; they are a floor that a change must not fall below. held-out-4.yaml was collected and labelled afterwards: its figures are the estimate. The figures of
+the first measurement of each stand in knowledge/README.md. Where several causes are right, naming one of them without saying "undecided" counts as right too; where insufficient-text is among them, saying so does.
 The calibration leaves out the messages whose only right answer is insufficient-text; these count in the two tests before it.
 
 right: the first cause is (one of) the right one(s), and undecided only where the words do not decide. undecided: said so. wrong: a wrong cause, not said to be undecided.
@@ -18,9 +18,11 @@ import yaml
 import mailroom
 
 SETS = {  # of all: at least right, at most wrong, and at most wrong with a confidence of 0.7 or more
-    'messages': (0.74, 0.08, 0.03),
-    'held-out-1': (0.84, 0.06, 0.04),
-    'held-out-2': (0.74, 0.10, 0.05),
+    'messages': (0.87, 0.06, 0.02),
+    'held-out-1': (0.88, 0.04, 0.02),
+    'held-out-2': (0.86, 0.08, 0.04),
+    'held-out-3': (0.83, 0.09, 0.03),
+    'held-out-4': (0.78, 0.09, 0.05),
 }
 Judged = collections.namedtuple('Judged', 'verdict wanted first confidence text')
 
@@ -79,7 +81,8 @@ def test_confidence_means_what_it_says(judged):
     for tenth in sorted(table):
         hits = table[tenth]
         print(f'  confidence {tenth / 10:.1f} to {(tenth + 1) / 10:.1f}: {sum(hits)} of {len(hits)} right, {sum(hits) / len(hits):.2f}')
-    assert sum(table[9]) >= 0.95 * len(table[9])
-    assert sum(table[8]) >= 0.85 * len(table[8])
-    assert sum(table[7]) >= 0.75 * len(table[7])
-    assert sum(table[6]) >= 0.6 * len(table[6])
+    assert sum(table[9]) >= 0.98 * len(table[9])
+    assert sum(table[8]) >= 0.95 * len(table[8])
+    assert sum(table[7]) >= 0.85 * len(table[7])
+    assert sum(table[6]) >= 0.8 * len(table[6])
+    assert sum(table[5]) >= 0.7 * len(table[5])

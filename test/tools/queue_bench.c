@@ -1,5 +1,6 @@
 /* queue-bench DIR [ROWS] - what the outgoing queue costs: ROWS (1000000) for one destination, leased and settled; 1,000 dead destinations with 100 rows each
- * beside a live one; what a start finds leased. */
+ * beside a live one; what a start finds leased.
+ * queue-bench DIR fill MESSAGES DESTINATIONS - only fills: so many messages with a recipient each, put off with their destinations for a day. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -8,7 +9,7 @@
 #include "base/num.h"
 #include "store/store_queue.h"
 
-enum { BENCH_BATCH = 500, BENCH_LEASE = 1000, BENCH_DEAD = 1000, BENCH_DEAD_ROWS = 100 };
+enum { BENCH_BATCH = 500, BENCH_LEASE = 1000, BENCH_DEAD = 1000, BENCH_DEAD_ROWS = 100, BENCH_FILL_COMMIT = 1000 };
 
 struct bench {
 	struct store *s;
@@ -149,15 +150,46 @@ static void bench_dead(struct bench *b)
 	printf("  looking for what is due beside them: %.1f us (%zu due)\n", (bench_now() - at) * 1e3, n);
 }
 
+static void bench_fill(struct bench *b, size_t messages, size_t destinations)
+{
+	const int64_t day = 86400000;
+	double at = bench_now();
+	char name[40];
+
+	for (size_t n = 0; n < messages; n++) {
+		(void)snprintf(name, sizeof(name), "down%zu.example", n % destinations);
+		bench_mail(b, name, n, 1);
+		if (n % BENCH_FILL_COMMIT == BENCH_FILL_COMMIT - 1)
+			bench_commit(b);
+	}
+	bench_commit(b);
+	bench_need(b, store_begin(b->s, &b->err));
+	for (size_t d = 0; d < destinations; d++) {
+		(void)snprintf(name, sizeof(name), "down%zu.example", d);
+		bench_need(b, store_queue_block(b->s, span_str(name), clock_wall_ms(), clock_wall_ms() + day, CAUSE_REMOTE_UNREACHABLE, span_str(name),
+			SPAN_LIT("Connection refused"), &b->err));
+	}
+	bench_commit(b);
+	printf("%zu messages for %zu destinations that are down: %.1f us each\n", messages, destinations, (bench_now() - at) * 1e6 / (double)messages);
+}
+
 int main(int argc, char **argv)
 {
 	struct bench b = {.count = 0};
-	uint64_t rows = 1000000;
+	uint64_t rows = 1000000, destinations = 0;
+	bool fill = argc == 5 && span_eq(span_str(argv[2]), SPAN_LIT("fill"));
 	double at;
 
-	if (argc < 2 || (argc > 2 && num_parse(span_str(argv[2]), 100000000, &rows) != RC_OK)) {
-		(void)fprintf(stderr, "usage: queue-bench DIR [ROWS]\n");
+	if (argc < 2 || (argc > 3 && !fill) || (argc > 2 && num_parse(span_str(argv[fill ? 3 : 2]), 100000000, &rows) != RC_OK) ||
+		(fill && (num_parse(span_str(argv[4]), 1000000, &destinations) != RC_OK || destinations == 0))) {
+		(void)fprintf(stderr, "usage: queue-bench DIR [ROWS]\n       queue-bench DIR fill MESSAGES DESTINATIONS\n");
 		return 2;
+	}
+	if (fill) {
+		bench_need(&b, store_open(argv[1], STORE_SERVE, &b.s, &b.err));
+		bench_fill(&b, rows, destinations);
+		store_close(&b.s);
+		return 0;
 	}
 	bench_need(&b, store_open(argv[1], STORE_CREATE | STORE_SERVE, &b.s, &b.err));
 	bench_big(&b, (size_t)rows / BENCH_BATCH * BENCH_BATCH);

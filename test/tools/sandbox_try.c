@@ -216,7 +216,7 @@ static int try_out(const char *try, uint16_t port, unsigned abi)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}}, any = {.sin_family = AF_INET};
 	bool tcp = strcmp(try, "udp") != 0, binds = strcmp(try, "tcp-bind") == 0;
-	int fd = socket(AF_INET, tcp ? SOCK_STREAM : SOCK_DGRAM, 0), failed;
+	int fd = socket(AF_INET, tcp ? SOCK_STREAM : SOCK_DGRAM, tcp ? IPPROTO_TCP : 0), failed;
 
 	STEP(fd >= 0);
 	if (tcp && abi < TRY_PORTS_ABI)

@@ -65,6 +65,30 @@ bool worker_granted(const struct worker *w, uint64_t session)
 	return false;
 }
 
+/* was this asked under a session that may have a grant? */
+static bool worker_may(const struct worker *w, const struct wire *from, uint32_t ask)
+{
+	for (size_t i = 0; i < w->tried_count; i++)
+		if (wire_has_asked(from, ask, w->tried[i]))
+			return true;
+	return false;
+}
+
+static void worker_tries(struct worker *w, uint64_t session)
+{
+	if (w->tried_count == HOSTILE_TRIED)
+		abort();
+	w->tried[w->tried_count++] = session;
+}
+
+static bool worker_tried(const struct worker *w, uint64_t session)
+{
+	for (size_t i = 0; i < w->tried_count; i++)
+		if (w->tried[i] == session)
+			return true;
+	return false;
+}
+
 /* the file that the store lends holds nothing, wherever one looks */
 static void worker_look_at_spool(struct hostile *h, int fd)
 {
@@ -98,29 +122,31 @@ static void worker_take(struct hostile *h, struct worker *w, struct wire *from, 
 	case MSG_AUTH_OK:
 		if (!span_eq(msg->auth_ok.address, SPAN_LIT("mallory@mailroom.test")))
 			hostile_wrong(h, "signed in as somebody else");
+		if (!worker_tried(w, msg->auth_ok.session))
+			hostile_wrong(h, "signed in without a password");
 		if (w->granted_count < HOSTILE_GRANTS)
 			w->granted[w->granted_count++] = msg->auth_ok.session;
 		break;
 	case MSG_MBOX_OPENED:
-		if (msg->mbox_opened.cause == CAUSE_NONE && !w->tried)
+		if (msg->mbox_opened.cause == CAUSE_NONE && !worker_may(w, from, msg->mbox_opened.ask))
 			hostile_wrong(h, "a mailbox was opened without a grant");
-		if (msg->mbox_opened.cause == CAUSE_SERVER_TEMP_ERROR)
-			w->refused_ask = msg->mbox_opened.ask;
+		if (msg->mbox_opened.cause == CAUSE_SERVER_TEMP_ERROR && w->ended && wire_has_asked(from, msg->mbox_opened.ask, w->ended))
+			w->ended_known = true;
 		break;
 	case MSG_MBOX_ITEMS:
-		if (!w->tried)
+		if (!worker_may(w, from, msg->mbox_items.ask))
 			hostile_wrong(h, "a mailbox was listed without a grant");
 		break;
 	case MSG_MAIL_BYTES:
-		if ((msg->mail_bytes.cause == CAUSE_NONE || msg->mail_bytes.bytes.len) && !w->tried)
+		if ((msg->mail_bytes.cause == CAUSE_NONE || msg->mail_bytes.bytes.len) && !worker_may(w, from, msg->mail_bytes.ask))
 			hostile_wrong(h, "mail was read without a grant");
 		break;
 	case MSG_MBOX_COMMITTED:
-		if (msg->mbox_committed.cause == CAUSE_NONE && !w->tried)
+		if (msg->mbox_committed.cause == CAUSE_NONE && !worker_may(w, from, msg->mbox_committed.ask))
 			hostile_wrong(h, "mail was deleted without a grant");
 		break;
 	case MSG_WHY_IS:
-		if (msg->why_is.cause == CAUSE_NONE && !w->tried)
+		if (msg->why_is.cause == CAUSE_NONE && !worker_may(w, from, msg->why_is.ask))
 			hostile_wrong(h, "refusals were told without a grant");
 		break;
 	case MSG_SPOOL_LENT:
@@ -344,7 +370,7 @@ static void act_sign_in(struct hostile *h, struct worker *w)
 
 	if (w->self != ROLE_USER || !worker_join(h, w, &w->auth, RIG_AUTH) || !worker_join(h, w, &w->store, RIG_STORE))
 		return;
-	w->tried = true;
+	worker_tries(w, session);
 	auth_start(w, session, "PLAIN", SPAN_LIT("\0mallory@mailroom.test\0mallory-Pw 1"), SPAN_LIT("192.0.2.66"));
 	for (int i = 0; i < 20 && !worker_granted(w, session); i++) {
 		wire_wait(&w->auth, 50);
@@ -560,7 +586,7 @@ static void act_half_end(struct hostile *h, struct worker *w)
 	if (w->self != ROLE_USER || !worker_join(h, w, &w->auth, RIG_AUTH) || !worker_join(h, w, &w->store, RIG_STORE) || w->store.deaf || w->store.bent ||
 	    w->auth.deaf || w->auth.bent || w->granted_count == HOSTILE_GRANTS)
 		return;
-	w->tried = true;
+	worker_tries(w, session);
 	auth_start(w, session, "PLAIN", SPAN_LIT("\0mallory@mailroom.test\0mallory-Pw 1"), SPAN_LIT("192.0.2.66"));
 	while (!worker_granted(w, session) && !w->auth.over && clock_mono_ms() < end) {
 		wire_wait(&w->auth, 50);
@@ -569,14 +595,17 @@ static void act_half_end(struct hostile *h, struct worker *w)
 	if (!worker_granted(w, session))
 		return;
 	(void)wire_send(&w->auth, MSG_SESSION_END, &(struct msg_session_end){.session = session});
-	w->refused_ask = 0;
+	w->ended = session;
+	w->ended_known = false;
 	do {
 		(void)wire_send(&w->store, MSG_MBOX_OPEN, &(struct msg_mbox_open){.session = session, .ask = ++w->ask});
 		wire_wait(&w->store, 50);
 		worker_drain(h, w, &w->store);
-	} while (!w->refused_ask && !w->store.over && clock_mono_ms() < end);
-	if (!w->refused_ask && !w->store.over)
+	} while (!w->ended_known && !w->store.over && clock_mono_ms() < end);
+	if (!w->ended_known && !w->store.over)
 		hostile_wrong(h, "a grant outlived its session");
+	w->tried_count--; /* it was the last: nothing comes under it any more */
+	w->ended = 0;
 }
 
 /* what was refused to others, asked for under their sessions */

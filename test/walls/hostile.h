@@ -10,6 +10,7 @@ enum {
 	HOSTILE_ACTS_MIN = 15,
 	HOSTILE_ACTS_MAX = 80,
 	HOSTILE_GRANTS = 8,
+	HOSTILE_TRIED = 2 * HOSTILE_ACTS_MAX,
 	HOSTILE_RECORDED = 64,  /* frames kept for repeating */
 	HOSTILE_RECORDED_BYTES = 4096,
 	HOSTILE_DROP_MS = 10000,
@@ -28,11 +29,15 @@ struct worker {
 	struct wire store, keys, auth;
 	uint64_t granted[HOSTILE_GRANTS];
 	size_t granted_count;
-	bool tried;        /* its own password: it may have a grant of which it has not heard yet */
+	/* Sessions in whose name it gave its own password: it may have a grant of which it has not heard yet, as the answer of auth and those of the store
+	 * come over two channels. Nothing but what was asked under one of these may be answered. */
+	uint64_t tried[HOSTILE_TRIED];
+	size_t tried_count;
 	uint64_t spool;    /* last one lent, 0: none */
 	int spool_fd;
 	uint32_t ask;
-	uint32_t refused_ask; /* of the last MBOX_OPEN without a grant */
+	uint64_t ended;    /* of which auth heard that it is over */
+	bool ended_known;  /* the store refused it since */
 	bool leased;         /* it was given mail as a relay */
 	bool asked_rightly;  /* to sign, with a key and its domain */
 };

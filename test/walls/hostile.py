@@ -22,15 +22,16 @@ from plant import mailroom
 
 
 OUT = 'out.plant.test'  # where the mail goes that waits when the attack begins
-DESTINATIONS, POLICIES = 100, 10000
+DESTINATIONS, POLICIES, POLICY_BYTES = 100, 10000, 16 << 20
 
 
 class Honest(threading.Thread):
     """one client after the other, through the workers that were not taken"""
 
-    def __init__(self, system, secret):
+    def __init__(self, system, secret, words):
+        """secret: what alice reads; words: what bob is sent, which nobody else is to see"""
         super().__init__(daemon=True)
-        self.system, self.secret = system, secret
+        self.system, self.secret, self.words = system, secret, words
         self.halt = threading.Event()
         self.sent, self.read, self.failed = [], 0, []
         self.slowest = 0.0
@@ -39,7 +40,7 @@ class Honest(threading.Thread):
         mid = '<honest.%d@plant.test>' % n
         with smtplib.SMTP('127.0.0.1', self.system.port['mx'], timeout=60) as s:
             s.starttls(context=plant.NO_CHECK) if n % 4 == 0 else None
-            s.sendmail('honest@plant.test', ['bob@mailroom.test'], 'Message-ID: %s\r\nSubject: honest\r\n\r\n%s\r\n' % (mid, 'x' * (n * 997 % 90000)))
+            s.sendmail('honest@plant.test', ['bob@mailroom.test'], 'Message-ID: %s\r\nSubject: honest\r\n\r\n%s\r\n%s\r\n' % (mid, self.words, 'x' * (n * 997 % 90000)))
         self.sent.append(mid)
 
     def fetch(self, n):
@@ -103,15 +104,16 @@ def bounded(system):
     count = lambda sql, *args: db.execute('SELECT COUNT(*) FROM ' + sql, args).fetchone()[0]  # noqa: E731
     down, policies, left = count('destination'), count('sts'), count('queue WHERE dest LIKE ?', '%.' + OUT)
     waits = count('queue')
+    policy_bytes = db.execute('SELECT COALESCE(SUM(length(policy)), 0) FROM sts').fetchone()[0]
     db.close()
-    print('afterwards: %d destinations, %d policies, %d messages that the honest relay delivered are in the queue' % (down, policies, left))
-    return down <= waits + DESTINATIONS and policies <= POLICIES and left == 0
+    print('afterwards: %d destinations, %d policies of %d bytes, %d messages that the honest relay delivered are in the queue' % (down, policies, policy_bytes, left))
+    return down <= waits + DESTINATIONS and policies <= POLICIES and policy_bytes <= POLICY_BYTES and left == 0
 
 
 def planted_system():
     system = mailroom.System(accounts=('alice', 'bob', 'mallory'), start=False, conf='workers {\n\trelay = 0\n}\n')
     system.account('victim', password=plant.token('VICTIMPASSWORD'))
-    secret = {name: plant.token('MAILBOXOF' + name.upper()) for name in ('victim', 'alice')}
+    secret = {name: plant.token('MAILBOXOF' + name.upper()) for name in ('victim', 'alice', 'bob')}
     system.run('domain', 'dkim', 'add', 'mailroom.test', '--now', '--selector', 'one')
     lend_password(system)
     secret['queue'] = plant.token('MAILINTHEQUEUE')
@@ -148,7 +150,7 @@ def attack(args, system, secret):
     """(passed, failed) of the seeds, what the honest clients say, and what is left in the mailboxes"""
     passed = failed = 0
     p = start(args, system, str(args.first), str(args.seeds))
-    honest, victim = Honest(system, secret['alice'].encode()), Victim(system)
+    honest, victim = Honest(system, secret['alice'].encode(), secret['bob']), Victim(system)
     honest.start()
     for line in p.stdout:
         m = re.match(r'(\d+) passed, (\d+) failed', line)

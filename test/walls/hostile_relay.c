@@ -170,12 +170,27 @@ void act_sts_flood(struct hostile *h, struct worker *w)
 	}
 }
 
+/* more than a relay ever has under way, in one go */
+static void relay_sign_flood(struct hostile *h, struct worker *w, struct msg_dkim_sign *m)
+{
+	struct buf frames;
+
+	buf_init(&frames, LIMIT_FRAME_BYTES);
+	for (uint32_t i = 0; i < RELAY_FLOOD_FRAMES; i++) {
+		m->ask = ++w->ask;
+		msg_encode(&frames, MSG_DKIM_SIGN, m);
+	}
+	(void)wire_send_raw(&w->keys, buf_span(&frames), NULL, 0);
+	buf_clear(&frames);
+	hostile_must_drop(h, &w->keys, "more to sign than mail can leave", MSG_DKIM_SIGN);
+}
+
 /* a key that is of another domain, or that is not there, or what is no digest; and in between what a relay may, without end */
 void act_dkim(struct hostile *h, struct worker *w)
 {
 	static const struct span domains[] = {SPAN_LIT("mailroom.tes"), SPAN_LIT("mailroom.testx"), SPAN_LIT("elsewhere.test"), SPAN_NONE};
 	struct msg_dkim_sign m = {.key = (uint16_t)forge_below(&h->forge, 3), .domain = domains[forge_below(&h->forge, 4)]};
-	uint32_t how = forge_below(&h->forge, 6), count = 1;
+	uint32_t how = forge_below(&h->forge, 6);
 	uint8_t digest[RELAY_DIGEST_BYTES];
 
 	if (w->self != ROLE_RELAY || !worker_join(h, w, &w->keys, RIG_KEYS))
@@ -190,24 +205,24 @@ void act_dkim(struct hostile *h, struct worker *w)
 	if (how == 5) {
 		w->asked_rightly = true;
 		m.key = 0;
-		count = RELAY_FLOOD_FRAMES;
+		relay_sign_flood(h, w, &m);
+		return;
 	}
-	for (uint32_t i = 0; i < count; i++) {
-		m.ask = ++w->ask;
-		if (!wire_send(&w->keys, MSG_DKIM_SIGN, &m))
-			break;
-	}
+	m.ask = ++w->ask;
+	(void)wire_send(&w->keys, MSG_DKIM_SIGN, &m);
 	if (how == 0)
 		hostile_must_drop(h, &w->keys, "a digest that is none", MSG_DKIM_SIGN);
 }
 
+/* passwords of smarthosts that are not there: a relay knows which are */
 void act_secret(struct hostile *h, struct worker *w)
 {
+	uint32_t guess = forge_below(&h->forge, 2) ? forge_below(&h->forge, 50) : forge_below(&h->forge, UINT16_MAX - HONEST_SMARTHOSTS);
+
 	if (w->self != ROLE_RELAY || !worker_join(h, w, &w->keys, RIG_KEYS))
 		return;
-	for (uint32_t i = 0; i < 100; i++)
-		(void)wire_send(&w->keys, MSG_SECRET_GET, &(struct msg_secret_get){.ask = ++w->ask,
-			.smarthost = (uint16_t)(HONEST_SMARTHOSTS + (i < 50 ? i : forge_below(&h->forge, UINT16_MAX - HONEST_SMARTHOSTS)))});
+	(void)wire_send(&w->keys, MSG_SECRET_GET, &(struct msg_secret_get){.ask = ++w->ask, .smarthost = (uint16_t)(HONEST_SMARTHOSTS + guess)});
+	hostile_must_drop(h, &w->keys, "a smarthost that is not there", MSG_SECRET_GET);
 }
 
 /* ---- the one that was not taken over */

@@ -44,16 +44,16 @@ def read_list(path=DEF):
             skipping = 'SANITIZER' in line
         elif line.startswith('#endif'):
             skipping = False
-        m = re.match(r'(CALL|CALL_1|CALL_2|ANSWER)\((.*?), (\w+)((?:, .*?)?)\)\s*(?:/\*\s*(.*?)\s*\*/)?\s*$', line)
+        m = re.match(r'(CALL|CALL_1|CALL_2|CALL_3|ANSWER|ANSWER_1)\((.*?), (\w+)((?:, .*?)?)\)\s*(?:/\*\s*(.*?)\s*\*/)?\s*$', line)
         if skipping or not m:
             continue
         kind, roles, call, args, comment = m.groups()
         values = [a.strip() for a in args.split(',') if a.strip()]
         # arg, mask, value (and again): where the value is a name, strace shows it
-        words = [values[i] for i in range(2, len(values), 3) if re.fullmatch(r'[A-Z][A-Z0-9_]+', values[i]) and kind != 'ANSWER']
-        words = [ALIASES.get(w, w) for w in words]
+        words = [values[i] for i in range(2, len(values), 3) if re.fullmatch(r'[A-Z][A-Z0-9_]+', values[i]) and not kind.startswith('ANSWER')]
+        words = [ALIASES.get(w, w) if call == 'setsockopt' else w for w in words]
         reason = re.search(r'unseen: (.*)', comment or '')
-        entries.append(Entry(roles_of(roles), call, words, kind == 'ANSWER', reason[1] if reason else None, number))
+        entries.append(Entry(roles_of(roles), call, words, kind.startswith('ANSWER'), reason[1] if reason else None, number))
     return entries
 
 

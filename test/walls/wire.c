@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/mem.h"
 #include "base/num.h"
 
 enum { WIRE_SEND_MS = 200, WIRE_FDS_MAX = 16, WIRE_READ_BYTES = 256 << 10 };
@@ -66,6 +67,7 @@ void wire_init(struct wire *w, int fd, enum role_id self, enum role_id peer)
 {
 	*w = (struct wire){.fd = fd, .self = self, .peer = peer, .last_fd = -1};
 	buf_init(&w->in, (size_t)256 << 20);
+	buf_init(&w->out, (size_t)256 << 20);
 }
 
 static void wire_drop_fd(struct wire *w)
@@ -82,6 +84,10 @@ void wire_close(struct wire *w)
 		(void)close(w->fd);
 	w->fd = -1;
 	buf_clear(&w->in);
+	buf_clear(&w->out);
+	free(w->asked);
+	w->asked = NULL;
+	w->asked_count = w->asked_size = 0;
 }
 
 static void wire_read(struct wire *w)
@@ -149,6 +155,69 @@ bool wire_next(struct wire *w, enum msg_type *type, union msg_any *msg)
 	return true;
 }
 
+/* ---- what was sent, as the peer reads it */
+
+static const struct msg_field *wire_field(enum msg_type type, const char *name)
+{
+	const struct msg_layout *layout = &msg_infos[type].layout;
+
+	for (size_t i = 0; i < layout->field_count; i++)
+		if (strcmp(layout->fields[i].name, name) == 0)
+			return &layout->fields[i];
+	return NULL;
+}
+
+static void wire_note_frame(struct wire *w, enum msg_type type, struct span payload)
+{
+	static const int no_fds[LIMIT_FRAME_FDS] = {-1, -1, -1, -1};
+	const struct msg_field *ask = wire_field(type, "ask"), *session = wire_field(type, "session");
+	struct wire_asked a;
+	union msg_any msg = {0};
+
+	if (!ask || !session || msg_decode(type, payload, no_fds, msg_fd_count(type), &msg) != RC_OK)
+		return;
+	memcpy(&a.ask, (const uint8_t *)&msg + ask->offset, sizeof(a.ask));
+	memcpy(&a.session, (const uint8_t *)&msg + session->offset, sizeof(a.session));
+	if (w->asked_count == w->asked_size) {
+		w->asked_size = w->asked_size ? 2 * w->asked_size : 256;
+		w->asked = mem_realloc(w->asked, w->asked_size * sizeof(*w->asked));
+	}
+	w->asked[w->asked_count++] = a;
+}
+
+static void wire_note(struct wire *w, struct span bytes)
+{
+	size_t at = 0;
+
+	if (w->out_lost)
+		return;
+	buf_add(&w->out, bytes);
+	for (;;) {
+		struct span rest = span_from(buf_span(&w->out), at);
+		enum msg_type type;
+		size_t length;
+
+		if (rest.len < FRAME_HEADER_BYTES)
+			break;
+		length = (size_t)num_le(rest.ptr, 4);
+		type = (enum msg_type)num_le(rest.ptr + 4, 2);
+		w->out_lost = !msg_allowed(type, w->self, w->peer) || length < FRAME_HEADER_BYTES - 4 || length + 4 - FRAME_HEADER_BYTES > msg_payload_max_bytes(type);
+		if (w->out_lost || rest.len < length + 4)
+			break;
+		wire_note_frame(w, type, span_of(rest.ptr + FRAME_HEADER_BYTES, length + 4 - FRAME_HEADER_BYTES));
+		at += length + 4;
+	}
+	buf_drop(&w->out, at);
+}
+
+bool wire_has_asked(const struct wire *w, uint32_t ask, uint64_t session)
+{
+	for (size_t i = 0; i < w->asked_count; i++)
+		if (w->asked[i].ask == ask && w->asked[i].session == session)
+			return true;
+	return false;
+}
+
 bool wire_send_raw(struct wire *w, struct span bytes, const int *fds, size_t fd_count)
 {
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(WIRE_FDS_MAX * sizeof(int))];
@@ -174,6 +243,7 @@ bool wire_send_raw(struct wire *w, struct span bytes, const int *fds, size_t fd_
 		}
 		n = sendmsg(w->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n > 0) {
+			wire_note(w, span_head(bytes, (size_t)n));
 			bytes = span_from(bytes, (size_t)n);
 			fd_count = 0;
 			continue;

@@ -14,11 +14,20 @@ struct needle {
 	size_t len;
 };
 
+/* a question that was sent, and the session that it was sent under */
+struct wire_asked {
+	uint32_t ask;
+	uint64_t session;
+};
+
 struct wire {
 	int fd;              /* -1: over */
 	enum role_id self, peer;
-	struct buf in;
+	struct buf in, out;  /* out: the frame at whose end what was sent has not come yet, as the peer sees it */
 	size_t in_at;
+	bool out_lost;       /* the peer cannot make a frame of it any more */
+	struct wire_asked *asked; /* all since it was made */
+	size_t asked_count, asked_size;
 	bool over;           /* the peer has closed */
 	bool deaf;           /* do not read: a flood whose answers pile up */
 	bool bent;           /* half a frame was sent: what follows is taken for the rest of it */
@@ -34,6 +43,8 @@ const char *needles_found(void);
 
 void wire_init(struct wire *w, int fd, enum role_id self, enum role_id peer);
 void wire_close(struct wire *w);
+/* was a question with that number sent under that session? Read from the bytes that left, whoever forged them. */
+bool wire_has_asked(const struct wire *w, uint32_t ask, uint64_t session);
 /* false: the peer is gone, or does not take it within the time */
 bool wire_send_raw(struct wire *w, struct span bytes, const int *fds, size_t fd_count);
 bool wire_send(struct wire *w, enum msg_type type, const void *msg);

@@ -57,6 +57,15 @@ static const struct known known_lines[] = {
 	{"504 5.5.4 Unrecognized authentication type", "auth-mechanism-unknown", "tls-required"},
 	{"501 5.5.2 Cannot Decode response", "auth-syntax", NULL},
 	{"538 5.7.11 Encryption required for requested authentication mechanism", "auth-cleartext-refused", NULL},
+	/* the code decides where the words say nothing, and stands beside other writings */
+	{"535 5.7.8 Sorry.", "auth-bad-credentials", NULL},
+	{"Negative SMTP reply: 450 4.1.2", "rcpt-domain-not-found", NULL},
+	{"\u9519\u8bef\uff1a535 \u767b\u5f55\u5931\u8d25", "auth-bad-credentials", NULL},
+	/* words that say why count more than those that say that */
+	{"535 Authentication failed: basic authentication is not allowed", "auth-basic-disabled", NULL},
+	{"2026-11-22 09:11:19 1abcde-000000-AB H=h [192.0.2.1] TLS error on connection (recv): The TLS connection was non-properly "
+	 "terminated.",
+	 "remote-lost", "remote-unreachable"},
 	/* relay and sender */
 	{"550 relay not permitted", "relay-denied-unauth", NULL},
 	{"554 5.7.1 <a@example.org>: Relay access denied", "relay-denied-unauth", NULL},

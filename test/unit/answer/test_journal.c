@@ -76,6 +76,10 @@ static const struct line lines[] = {
 	 "relay not permitted",
 	 "relay-denied-unauth", "alice"},
 	{"2026-11-22 09:11:19 TLS error on connection from h [192.0.2.1] (SSL_accept): error:1408F10B", "tls-handshake-failed", NULL},
+	/* hung up without TLS's goodbye, which is nothing to count */
+	{"2026-11-22 09:11:19 1abcde-000000-AB H=h [192.0.2.1] TLS error on connection (recv): The TLS connection was non-properly "
+	 "terminated.",
+	 NULL, NULL},
 	{"2025-04-05 17:38:02     CLIENT -> SERVER: MAIL FROM:<a@example.org>", NULL, "foreign"},
 	{"2025-04-05 17:38:02.123 Error: libcurl: (67) Login denied", NULL, "foreign"},
 	{"Nov 22 09:11:19 mx smtpd[5]: 8e3a mta delivery evpid=1 from=<a@example.org> to=<b@example.com> rcpt=<-> source=\"192.0.2.2\" "

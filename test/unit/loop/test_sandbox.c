@@ -89,6 +89,12 @@ static bool opens_a_file(const char *try)
 	return strcmp(try, "open-read") == 0 || strcmp(try, "create") == 0 || strcmp(try, "open-root") == 0;
 }
 
+/* libunbound tries it and connects when it hears that there is no such thing */
+static bool answered(size_t role, const char *try)
+{
+	return strcmp(roles[role].name, "dns") == 0 && strcmp(try, "sendmsg-fastopen") == 0;
+}
+
 static bool setting_possible(enum setting setting)
 {
 	return setting == AS_WE_ARE || geteuid() == 0;
@@ -134,7 +140,7 @@ static void test_killed(void **state)
 			if (may(r, AS_WE_ARE, try))
 				continue;
 			run(&o, r, AS_WE_ARE, true, try);
-			if (opens_a_file(try) && (roles[r].files || SANDBOX_SANITIZER))
+			if ((opens_a_file(try) && (roles[r].files || SANDBOX_SANITIZER)) || answered(r, try))
 				check_exit(&o, roles[r].name, try, "denied");
 			else if (!WIFSIGNALED(o.status) || WTERMSIG(o.status) != SIGSYS)
 				fail_msg("%s, %s: not killed but status %x: %s", roles[r].name, try, (unsigned)o.status, o.words);
@@ -158,7 +164,8 @@ static void test_all_at_once(void **state)
 /* that the tries can find an open door: the same ones without walls, in a child of this program */
 static void test_probe_without_walls(void **state)
 {
-	static const char *const open_doors[] = {"open-read", "open-root", "create", "socket-inet", "socket-unix", "connect", "bind", "listen", "fork",
+	static const char *const open_doors[] = {"open-read", "open-root", "create", "socket-inet", "socket-unix", "socket-mptcp", "sendto-fastopen",
+		"sendmsg-fastopen", "sendmmsg", "setsockopt-fastopen", "connect", "bind", "listen", "fork",
 		"execve", "kill-parent", "mmap-exec", "mprotect-exec", "ioctl"};
 	int status, error;
 	pid_t pid = fork();

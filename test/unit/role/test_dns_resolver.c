@@ -147,6 +147,42 @@ static void an_anchor_that_is_no_good(void **state)
 	}
 }
 
+static void a_root_of_ones_own(void **state)
+{
+	char path[64], dns[200], words[100];
+	struct {
+		const char *hints, *resolvers, *servers;
+		bool good;
+	} rows[] = {
+		{path, "root", words, true},
+		{path, "192.0.2.1", "192.0.2.1 (dns resolvers)", true}, /* not asked for: not looked at */
+		{"/not/there", "192.0.2.1", "192.0.2.1 (dns resolvers)", true},
+		{"/not/there", "root", NULL, false},
+	};
+
+	(void)state;
+	(void)file_of("; the root\n.\t60\tNS\tns.\nns.\t60\tA\t127.0.0.9 ; here\n", path);
+	(void)snprintf(words, sizeof(words), "the root servers of %s", path);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct loop *loop = loop_new();
+		struct dns_resolver *r = NULL;
+		struct err err = {""};
+		struct conf *c;
+
+		(void)snprintf(dns, sizeof(dns), "dnssec = no resolvers = \"%s\" root-hints = \"%s\"", rows[i].resolvers, rows[i].hints);
+		c = conf_of(dns);
+		assert_int_equal(rows[i].good, dns_resolver_new(c, loop_base(loop), NULL, NULL, &r, &err) == RC_OK);
+		if (rows[i].good)
+			assert_string_equal(rows[i].servers, dns_resolver_servers(r));
+		else
+			assert_non_null(strstr(err.words, "root-hints: /not/there"));
+		dns_resolver_free(&r);
+		loop_free(&loop);
+		conf_free(&c);
+	}
+	(void)unlink(path);
+}
+
 static void on_answer(void *arg, struct dns_answer *answer)
 {
 	*(int *)arg = answer->is.status;
@@ -182,7 +218,7 @@ static void names_of_this_machine(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(resolv_conf), cmocka_unit_test(as_configured), cmocka_unit_test(an_anchor_that_is_no_good), cmocka_unit_test(names_of_this_machine),
+		cmocka_unit_test(resolv_conf), cmocka_unit_test(as_configured), cmocka_unit_test(an_anchor_that_is_no_good), cmocka_unit_test(a_root_of_ones_own), cmocka_unit_test(names_of_this_machine),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,9 +5,11 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -17,12 +19,13 @@ struct home {
 	char dir[64];
 };
 
-static unsigned complaints;
+static unsigned complaints, unread;
 static char complaint[512];
 
-static void complain(const char *words)
+static void complain(const char *words, bool of_unread)
 {
 	complaints++;
+	unread += of_unread;
 	(void)snprintf(complaint, sizeof(complaint), "%s", words);
 }
 
@@ -30,7 +33,7 @@ static void home_make(struct home *h)
 {
 	(void)snprintf(h->dir, sizeof(h->dir), "/tmp/test-keys-dkim-XXXXXX");
 	assert_non_null(mkdtemp(h->dir));
-	complaints = 0;
+	complaints = unread = 0;
 	complaint[0] = '\0';
 }
 
@@ -191,6 +194,74 @@ void test_keys_dkim_of(void **state)
 	home_remove(&h);
 }
 
+/* a link that leads to itself: the system cannot open it */
+static void put_loop(const struct home *h, const char *domain, const char *name)
+{
+	char *path = mem_printf("%s/%s", h->dir, domain);
+
+	(void)mkdir(path, 0700);
+	free(path);
+	path = mem_printf("%s/%s/%s", h->dir, domain, name);
+	assert_int_equal(symlink(name, path), 0);
+	free(path);
+}
+
+static char passes_from[128], passes_to[128];
+
+static void trouble_passes(int signal)
+{
+	(void)signal;
+	(void)rename(passes_from, passes_to);
+}
+
+/* there is a key, and nobody knows which: no other than "there is none" */
+void test_keys_dkim_unread(void **state)
+{
+	struct keys_dkim_key found[KEYS_DKIM_DOMAIN_MAX];
+	struct itimerval soon = {.it_value = {.tv_usec = 30000}};
+	struct keys_dkim *k;
+	struct home h;
+
+	(void)state;
+	home_make(&h);
+	put_loop(&h, "loop.example", "a.key");
+	put_loop(&h, "both.example", "a.key");
+	EVP_PKEY_free(put_key(&h, "both.example", "b.key", 0));
+	put_loop(&h, ".", "dir.example");
+	put_text(&h, "text.example", "a.key", "no key");
+	put_loop(&h, "nowhere.example", "x");
+	(void)snprintf(passes_from, sizeof(passes_from), "%s/nowhere.example/a.key", h.dir);
+	assert_int_equal(symlink("not-there", passes_from), 0);
+	k = load(&h);
+	assert_int_equal(keys_dkim_count(k), 1);
+	assert_int_equal(complaints, 5);
+	assert_int_equal(unread, 3);
+	assert_true(keys_dkim_unread(k, SPAN_LIT("loop.example")));
+	assert_true(keys_dkim_unread(k, SPAN_LIT("dir.example")));
+	assert_true(keys_dkim_unread(k, SPAN_LIT("both.example")));
+	assert_int_equal(keys_dkim_of(k, SPAN_LIT("both.example"), found), 1);
+	assert_false(keys_dkim_unread(k, SPAN_LIT("text.example")));
+	assert_false(keys_dkim_unread(k, SPAN_LIT("nowhere.example")));
+	assert_false(keys_dkim_unread(k, SPAN_LIT("loop.exampl")));
+	keys_dkim_free(&k);
+	home_remove(&h);
+
+	/* what passes is not even told */
+	home_make(&h);
+	put_loop(&h, "example.org", "a.key");
+	EVP_PKEY_free(put_key(&h, "example.org", "good", 0));
+	(void)snprintf(passes_from, sizeof(passes_from), "%s/example.org/good", h.dir);
+	(void)snprintf(passes_to, sizeof(passes_to), "%s/example.org/a.key", h.dir);
+	assert_true(signal(SIGALRM, trouble_passes) != SIG_ERR);
+	assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+	k = load(&h);
+	assert_int_equal(keys_dkim_of(k, SPAN_LIT("example.org"), found), 1);
+	assert_int_equal(complaints, 0);
+	assert_false(keys_dkim_unread(k, SPAN_LIT("example.org")));
+	keys_dkim_free(&k);
+	home_remove(&h);
+}
+
 /* what is not in use is not read, what cannot be used is told, and neither stops the rest */
 void test_keys_dkim_left_out(void **state)
 {
@@ -218,6 +289,8 @@ void test_keys_dkim_left_out(void **state)
 		assert_int_equal(complaints, cases[i].said ? 1 : 0);
 		if (cases[i].said)
 			assert_non_null(strstr(complaint, cases[i].said));
+		assert_int_equal(unread, 0);
+		assert_false(keys_dkim_unread(k, SPAN_LIT("example.org")));
 		keys_dkim_free(&k);
 		home_remove(&h);
 	}

@@ -11,6 +11,7 @@
 int test_keys_remove(const char *dir); /* and all in it */
 void test_keys_dkim_signs(void **state);
 void test_keys_dkim_of(void **state);
+void test_keys_dkim_unread(void **state);
 void test_keys_dkim_left_out(void **state);
 
 #endif

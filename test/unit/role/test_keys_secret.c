@@ -117,7 +117,7 @@ static void test_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines), cmocka_unit_test(test_too_long), cmocka_unit_test(test_order), cmocka_unit_test(test_keys_dkim_signs),
-		cmocka_unit_test(test_keys_dkim_of), cmocka_unit_test(test_keys_dkim_left_out)};
+		cmocka_unit_test(test_keys_dkim_of), cmocka_unit_test(test_keys_dkim_unread), cmocka_unit_test(test_keys_dkim_left_out)};
 
 	return cmocka_run_group_tests_name("keys", tests, make_dir, remove_dir);
 }

@@ -198,6 +198,7 @@ static void test_choose(void **state)
 	assert_true(at == 0 || at == 4);
 	at = relay_route_choose(a, 5, 0, -1, 1000 + RELAY_ROUTE_FAILED_MS, 0);
 	assert_in_range(at, 1, 3);
+	assert_true(relay_route_failed(&a[1], 999 + RELAY_ROUTE_FAILED_MS) && !relay_route_failed(&a[1], 1000 + RELAY_ROUTE_FAILED_MS) && !relay_route_failed(&a[0], 1000));
 	assert_int_equal(relay_route_choose(a, 0, 0, -1, 1000, 0), -1);
 }
 

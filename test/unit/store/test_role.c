@@ -424,6 +424,116 @@ static void mailboxes_are_read_by_one_at_a_time(void **state)
 	buf_clear(&uids);
 }
 
+/* asks, and is not answered yet; but for the test of that, nobody waits too long */
+static void wait_for_mailbox(struct stage *g, struct client *l, uint64_t session, uint32_t ask)
+{
+	chan_send(l->chan, MSG_MBOX_OPEN, &(struct msg_mbox_open){.session = session, .ask = ask});
+	open_mailbox(g, l, 5555, CAUSE_SERVER_TEMP_ERROR, 0); /* no such session: what was sent before has been looked at */
+	assert_int_equal(9, stage_last(l)->ask);
+	loop_timer_at(&((struct store_role *)g->role.own)->opens_over, MONO_NEVER);
+}
+
+static void answer_of(struct stage *g, struct client *l, uint32_t ask, enum cause_id cause)
+{
+	assert_true(stage_wait(g, l, l->count + 1));
+	assert_int_equal(MSG_MBOX_OPENED, stage_last(l)->type);
+	assert_int_equal(ask, stage_last(l)->ask);
+	assert_int_equal(cause, stage_last(l)->cause);
+}
+
+/* whoever comes back before the store has heard that the session before is over */
+static void a_mailbox_that_is_let_go_is_waited_for(void **state)
+{
+	struct stage *g = &stage;
+	struct fixture *f = *state;
+	struct store_role *s = g->role.own;
+	int64_t anna;
+
+	assert_rc(RC_OK, store_open(f->dir, 0, &f->s, &f->err));
+	anna = fixture_get(f, "anna@example.org").id;
+	grant(g, 12, 1000, anna, CAUSE_NONE);
+	grant(g, 12, 1001, anna, CAUSE_NONE);
+	for (uint64_t session = 1000; session < 1003; session++)
+		grant(g, 13, session, anna, CAUSE_NONE);
+	open_mailbox(g, &g->user, 1000, CAUSE_NONE, 0);
+	wait_for_mailbox(g, &g->user2, 1000, 21);
+	wait_for_mailbox(g, &g->user2, 1001, 22);
+	chan_send(g->user.chan, MSG_SESSION_END, &(struct msg_session_end){.session = 1000});
+	answer_of(g, &g->user2, 21, CAUSE_NONE); /* first come, first served */
+	chan_send(g->auth.chan, MSG_UNGRANT, &(struct msg_ungrant){.worker = 13, .session = 1000});
+	answer_of(g, &g->user2, 22, CAUSE_NONE);
+	wait_for_mailbox(g, &g->user, 1001, 23);
+	chan_free(&g->user2.chan); /* its worker dies */
+	answer_of(g, &g->user, 23, CAUSE_NONE);
+	assert_true(!s->opens && s->opens_tail == &s->opens);
+}
+
+static void a_mailbox_in_use_is_not_waited_for_long(void **state)
+{
+	struct stage *g = &stage;
+	struct fixture *f = *state;
+	struct store_role *s = g->role.own;
+	int64_t anna;
+
+	assert_rc(RC_OK, store_open(f->dir, 0, &f->s, &f->err));
+	anna = fixture_get(f, "anna@example.org").id;
+	grant(g, 12, 1000, anna, CAUSE_NONE);
+	for (uint64_t session = 1; session <= STORE_PEER_OPENS + 1; session++)
+		grant(g, 13, session, anna, CAUSE_NONE);
+	open_mailbox(g, &g->user, 1000, CAUSE_NONE, 0);
+	wait_for_mailbox(g, &g->user2, 1, 21);
+	loop_timer_at(&s->opens_over, s->opens->wait_until);
+	open_mailbox(g, &g->user2, 1, CAUSE_MAILBOX_LOCKED, 0); /* a session asks one thing at a time */
+	answer_of(g, &g->user2, 21, CAUSE_MAILBOX_LOCKED);
+	for (uint32_t n = 1; n <= STORE_PEER_OPENS + 1; n++)
+		chan_send(g->user2.chan, MSG_MBOX_OPEN, &(struct msg_mbox_open){.session = n, .ask = 1000 + n});
+	answer_of(g, &g->user2, 1000 + STORE_PEER_OPENS + 1, CAUSE_MAILBOX_LOCKED); /* nor does everybody */
+	assert_true(stage_wait(g, &g->user2, g->user2.count + STORE_PEER_OPENS));
+	for (uint32_t n = 1; n <= STORE_PEER_OPENS; n++) {
+		const struct answer *a = &g->user2.answers[g->user2.count - STORE_PEER_OPENS + n - 1];
+
+		assert_true(a->ask == 1000 + n && a->cause == CAUSE_MAILBOX_LOCKED);
+	}
+}
+
+static void who_waits_for_a_mailbox_goes_away(void **state)
+{
+	struct stage *g = &stage;
+	struct fixture *f = *state;
+	struct store_role *s = g->role.own;
+	int64_t anna;
+
+	assert_rc(RC_OK, store_open(f->dir, 0, &f->s, &f->err));
+	anna = fixture_get(f, "anna@example.org").id;
+	grant(g, 12, 1000, anna, CAUSE_NONE);
+	for (uint64_t session = 1000; session < 1004; session++)
+		grant(g, 13, session, anna, CAUSE_NONE);
+	open_mailbox(g, &g->user, 1000, CAUSE_NONE, 0);
+	wait_for_mailbox(g, &g->user2, 1000, 21);
+	wait_for_mailbox(g, &g->user2, 1001, 22);
+	wait_for_mailbox(g, &g->user2, 1002, 23);
+	chan_send(g->user2.chan, MSG_SESSION_END, &(struct msg_session_end){.session = 1001});
+	answer_of(g, &g->user2, 22, CAUSE_SERVER_TEMP_ERROR);
+	grant(g, 13, 1000, anna, CAUSE_NONE); /* granted anew: what the session before wanted is over */
+	assert_true(stage_wait(g, &g->user2, 5));
+	assert_true(stage_last(&g->user2)->ask == 21 && stage_last(&g->user2)->cause == CAUSE_SERVER_TEMP_ERROR);
+	chan_send(g->auth.chan, MSG_REVOKE, &(struct msg_revoke){.account = (uint64_t)anna});
+	answer_of(g, &g->user2, 23, CAUSE_AUTH_REVOKED);
+	assert_true(!s->opens && s->mailboxes.count == 0);
+	grant(g, 12, 2000, anna, CAUSE_NONE);
+	grant(g, 13, 2000, anna, CAUSE_NONE);
+	open_mailbox(g, &g->user, 2000, CAUSE_NONE, 0);
+	wait_for_mailbox(g, &g->user2, 2000, 24);
+	assert_non_null(s->opens);
+	chan_free(&g->user2.chan);
+	for (int i = 0; i < 100 && s->opens; i++)
+		(void)stage_wait(g, &g->mx, 0);
+	assert_true(!s->opens && s->opens_tail == &s->opens);
+	chan_send(g->user.chan, MSG_SESSION_END, &(struct msg_session_end){.session = 2000});
+	grant(g, 12, 2001, anna, CAUSE_NONE);
+	open_mailbox(g, &g->user, 2001, CAUSE_NONE, 0);
+}
+
 static void a_slow_reader_is_not_buffered_for(void **state)
 {
 	struct stage *g = &stage;
@@ -703,7 +813,8 @@ static void only_who_signed_in_may_ask(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(a_turn_is_committed_before_its_answers), T(mx_cannot_reach_elsewhere), T(only_auth_says_who_a_session_is), T(the_history_takes_reports_but_no_tales), T(people_learn_their_own_refusals), T(only_who_signed_in_may_ask), T(mailboxes_are_read_by_one_at_a_time),
+		T(a_turn_is_committed_before_its_answers), T(mx_cannot_reach_elsewhere), T(only_auth_says_who_a_session_is), T(the_history_takes_reports_but_no_tales), T(people_learn_their_own_refusals), T(only_who_signed_in_may_ask), T(mailboxes_are_read_by_one_at_a_time), T(a_mailbox_that_is_let_go_is_waited_for),
+		T(a_mailbox_in_use_is_not_waited_for_long), T(who_waits_for_a_mailbox_goes_away),
 		T(a_slow_reader_is_not_buffered_for), T(lent_files_are_counted_and_come_back), T(draining_finishes_what_is_in_hand),
 		T(a_full_disk_refuses_the_whole_turn),
 	};

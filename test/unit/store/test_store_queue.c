@@ -212,10 +212,35 @@ static void what_became_of_it_is_kept(void **state)
 	assert_int_equal(1, due_at(f, NOW_MS + 60000, due, 10, &next));
 	assert_rc(RC_OK, store_begin(f->s, &f->err));
 	assert_rc(RC_OK, store_queue_held(f->s, t.rows[0], &f->err)); /* and a relay still has it */
-	assert_rc(RC_NONE, store_queue_held(f->s, t.rows[0], &f->err)); /* somebody has it */
+	assert_rc(RC_OK, store_queue_held(f->s, t.rows[0], &f->err)); /* who has it is not known here */
 	assert_rc(RC_NONE, store_queue_held(f->s, 999, &f->err));
 	assert_rc(RC_OK, store_commit(f->s, &f->err));
 	assert_int_equal(0, lease_at(f, "far.example", NOW_MS + 60000, 10, &t));
+}
+
+/* a row may be in the hands of a relay while it waits (its lease was taken back) or is leased, never when it is settled or an administrator holds it */
+static void which_rows_a_relay_may_hold(void **state)
+{
+	static const enum rc takes[STORE_QUEUE_STATES] = {RC_OK, RC_NONE, RC_OK, RC_NONE, RC_NONE};
+	struct fixture *f = *state;
+	struct store_row row;
+	int64_t id;
+	char sql[64];
+
+	(void)SEND("anna@example.org", 1, "a@far.example");
+	id = fixture_sql(f, "SELECT id FROM queue");
+	for (int before = 0; before < STORE_QUEUE_STATES; before++) {
+		(void)snprintf(sql, sizeof(sql), "UPDATE queue SET state = %d", before);
+		(void)fixture_sql(f, sql);
+		assert_rc(takes[before], store_queue_claimed(f->s, id, &f->mem, &row, &f->err));
+		assert_rc(RC_OK, store_begin(f->s, &f->err));
+		assert_rc(takes[before], store_queue_held(f->s, id, &f->err));
+		assert_rc(RC_OK, store_commit(f->s, &f->err));
+		assert_int_equal(takes[before] == RC_OK ? STORE_QUEUE_LEASED : before, fixture_sql(f, "SELECT state FROM queue"));
+		if (takes[before] == RC_OK)
+			assert_true(span_eq(row.dest, S("far.example")) && row.message == 1);
+	}
+	assert_rc(RC_NONE, store_queue_claimed(f->s, 999, &f->mem, &row, &f->err));
 }
 
 static void texts_are_read_as_they_leave(void **state)
@@ -468,6 +493,30 @@ static void policies_of_sts_are_kept(void **state)
 	assert_rc(RC_BAD, store_sts_put(f->s, S(""), S(""), S(""), 1, &f->err));
 }
 
+/* 65536 bytes each: the sum is bounded, and it is the oldest that go */
+static void policies_of_sts_are_bounded_by_bytes(void **state)
+{
+	enum { POLICY_BYTES = 65536, POLICIES = 300, SUM_BYTES = 16 << 20 };
+	struct fixture *f = *state;
+	static uint8_t policy[POLICY_BYTES];
+	struct span id, text;
+	char name[32];
+	int64_t at, count;
+
+	memset(policy, 'x', sizeof(policy));
+	assert_rc(RC_BAD, store_sts_put(f->s, S("long.example"), S("1"), span_of(policy, POLICY_BYTES + 1), 1, &f->err));
+	assert_rc(RC_OK, store_sts_put(f->s, S("small.example"), S("1"), S("version: STSv1\r\n"), 1000000, &f->err)); /* the newest of all, and stored first */
+	for (unsigned i = 0; i < POLICIES; i++) {
+		(void)snprintf(name, sizeof(name), "%u.example", i);
+		assert_rc(RC_OK, store_sts_put(f->s, S(name), S("1"), span_of(policy, POLICY_BYTES), 1000 + i, &f->err));
+		assert_true(fixture_sql(f, "SELECT SUM(length(policy)) FROM sts") <= SUM_BYTES);
+	}
+	count = fixture_sql(f, "SELECT COUNT(*) FROM sts");
+	assert_true(count > POLICIES / 2 && count < POLICIES);
+	assert_rc(RC_OK, store_sts_get(f->s, S("small.example"), &f->mem, &id, &text, &at, &f->err));
+	assert_int_equal(1000 + POLICIES - count + 1, fixture_sql(f, "SELECT MIN(fetched_ms) FROM sts"));
+}
+
 /* ---- random runs: every row is always in one state, none is lost, none is leased twice */
 
 static uint32_t seed;
@@ -651,7 +700,8 @@ int main(void)
 		T(rows_go_to_their_domain_or_a_smarthost), T(forwarded_mail_comes_back), T(what_became_of_it_is_kept), T(texts_are_read_as_they_leave),
 		T(a_destination_that_is_down_costs_one_probe), T(old_mail_behind_a_dead_destination_ends), T(bounces_gather_what_failed),
 			T(what_is_hosted_by_now_stays_here),
-		T(an_administrator_acts), T(destinations_are_listed), T(policies_of_sts_are_kept), T(nothing_is_lost_and_nothing_leased_twice),
+		T(which_rows_a_relay_may_hold), T(an_administrator_acts), T(destinations_are_listed),
+		T(policies_of_sts_are_kept), T(policies_of_sts_are_bounded_by_bytes), T(nothing_is_lost_and_nothing_leased_twice),
 		T(rows_of_older_versions_get_their_destination), T(a_queue_of_version_2_goes_on),
 	};
 
