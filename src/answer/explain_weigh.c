@@ -7,10 +7,10 @@
 #include "answer/explain_wording.h"
 
 /* How it is weighed: every cause has odds, from the best known wording that names it, times what the codes, the time at which it was said
- * and the emitter make of it; a cause without known wording has them from what the sentences mean (explain_wording.h), what the codes say by
- * themselves (explain_code.h), and single words. All odds together, and those of "none of them", make the confidence; it is held below what
- * evidence of its kind has earned. The figures were chosen while looking at knowledge/tests/messages.yaml and held-out-1.yaml to -3.yaml;
- * held-out-4.yaml shows what they are worth (test/e2e/test_explain_accuracy.py). */
+ * and the emitter make of it; a cause without known wording has them from what the sentences mean (explain_wording.h), what the codes say
+ * by themselves (explain_code.h), and single words. All odds together, and those of "none of them", make the confidence; it is held below
+ * what evidence of its kind has earned. The figures were chosen while looking at knowledge/tests/messages.yaml and held-out-1.yaml to
+ * -3.yaml; held-out-4.yaml shows what they are worth (test/e2e/test_explain_accuracy.py). */
 
 #define ODDS_NOTHING 0.35 /* of a cause that is not in the catalogue */
 #define ODDS_GENERAL 0.8  /* of words that only say that it went wrong, beside a sentence that says why */
@@ -143,11 +143,37 @@ static void weigh_look_codes(struct weighing *w)
 	}
 }
 
+/* does "port 25" or "host:25" stand there? */
+static bool weigh_has_port(struct span words, const char *port)
+{
+	struct span number = span_str(port);
+
+	for (size_t at = span_find_span(words, number); at < words.len; at += 1 + span_find_span(span_from(words, at + 1), number)) {
+		struct span before = span_head(words, at);
+		bool ends = at + number.len == words.len || !byte_is_alnum(words.ptr[at + number.len]);
+
+		if (ends && at &&
+		    (words.ptr[at - 1] == ':' || (before.len >= 5 && span_starts(span_from(before, before.len - 5), SPAN_LIT("port ")))))
+			return true;
+	}
+	return false;
+}
+
+/* which ports are named: on another than 25 nobody's block of port 25 is the cause */
+static void weigh_look_ports(struct weighing *w)
+{
+	struct span words = buf_span(&w->scan->words);
+
+	w->port25 = weigh_has_port(words, "25");
+	w->port_other = weigh_has_port(words, "587") || weigh_has_port(words, "465") || weigh_has_port(words, "2525");
+}
+
 void weigh_look(struct weighing *w)
 {
 	w->token_count = token_weigh(buf_span(&w->scan->words), w->tokens, w->token_support);
 	wording_read(w->scan, w->meant);
 	weigh_look_codes(w);
+	weigh_look_ports(w);
 	w->token_best = w->meant_best = 0;
 	for (int id = CAUSE_NONE + 1; id < CAUSE_COUNT; id++) {
 		w->token_best = fmax(w->token_best, w->tokens[id]);
@@ -383,6 +409,8 @@ static double weigh_cause(const struct weighing *w, enum cause_id id, struct wor
 		if (odds <= 0)
 			return 0;
 	}
+	if (id == CAUSE_PORT25_OUTBOUND_BLOCKED && w->port25 != w->port_other)
+		odds *= w->port25 ? 1.5 : 0.1;
 	if (w->context->stage && stages && !(w->context->stage & stages)) {
 		odds *= 0.35;
 		worth->said.against |= EXPLAIN_BY_STAGE;

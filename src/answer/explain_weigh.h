@@ -10,9 +10,10 @@ struct weighing {
 	const struct scan *scan;
 	const struct index_hits *hits;
 	const struct explain_context *context;
-	bool foreign_words; /* words of a server, not only those of the program that shows them */
-	bool known_reply;   /* ... of which knowledge/replies says what they mean */
-	bool general_words; /* all of the server's words only say that it went wrong */
+	bool foreign_words;	 /* words of a server, not only those of the program that shows them */
+	bool known_reply;	 /* ... of which knowledge/replies says what they mean */
+	bool general_words;	 /* all of the server's words only say that it went wrong */
+	bool port25, port_other; /* named in the text: port 25; another one for sending */
 	double tokens[CAUSE_COUNT];
 	uint8_t token_support[CAUSE_COUNT]; /* how many of the words speak for it */
 	double meant[CAUSE_COUNT];	    /* what the sentences say, by explain_wording.h */

@@ -466,20 +466,24 @@ static int why_run(struct why *w, struct history *h, const struct buf *queue)
 	struct err err = {{0}};
 	struct buf out;
 	enum rc rc = RC_OK;
+	int status;
 
 	if (h)
 		rc = why_gather(w, h, &err);
 	cli_history_close(&h);
 	if (rc != RC_OK)
 		return cli_store_failed(rc, &err, "why");
+	status = w->event_count || queue->len ? CLI_OK : CLI_FAILED;
 	if (w->cli->json) {
 		cli_print_json(why_json(w));
-		return w->event_count ? CLI_OK : CLI_FAILED;
+		return status;
 	}
 	buf_init(&out, WHY_OUT_BYTES);
-	if (w->event_count == 0) {
-		why_say_nothing(w, &out);
+	if (w->event_count == 0 && queue->len) {
+		buf_add_str(&out, "The history has nothing of it, but it is in the queue.\n");
 		buf_add(&out, buf_span(queue));
+	} else if (w->event_count == 0) {
+		why_say_nothing(w, &out);
 	} else {
 		why_say(w, &out);
 		buf_add(&out, buf_span(queue));
@@ -487,7 +491,7 @@ static int why_run(struct why *w, struct history *h, const struct buf *queue)
 	}
 	(void)fwrite(out.ptr, 1, out.len, stdout);
 	buf_clear(&out);
-	return w->event_count ? CLI_OK : CLI_FAILED;
+	return status;
 }
 
 static int why_answer(struct cli *cli, int (*take)(struct why *w))

@@ -218,7 +218,7 @@ class Leaving(Rig):
 
     def judge_twice(self, came):
         """What arrived again without having been the last over a connection that was cut off. A store that dies alone is no reason."""
-        last, bad, by = {}, [], collections.Counter()
+        last, bad, by = {}, [], collections.defaultdict(set)  # which messages: the recipients of one may come back in several
         for session, number, when, mid, rcpts in came:
             before = [last[(mid, r)] for r in rcpts if (mid, r) in last]
             last.update({(mid, r): (when, session, number) for r in rcpts})
@@ -231,12 +231,12 @@ class Leaving(Rig):
                     when - first, was, over.count, 'never' if over.until is None else '%.3f s later' % (over.until - first)),
                     [(b.what, round(b.begin - first, 3), round(b.end - first, 3)) for b in self.blows if abs(b.begin - first) < NEAR_S]))
             else:
-                by[(blow, over.number)] += 1
-        self.twice, self.most_twice = collections.Counter(), max(by.values(), default=0)
-        for (blow, _), n in by.items():
-            self.twice[blow.what] += n
-            if n > 1 and not blow.whole:
-                bad.append(('%s: %d messages of one connection' % (blow.what, n),))
+                by[(blow, over.number)].add(mid)
+        self.twice, self.most_twice = collections.Counter(), max(map(len, by.values()), default=0)
+        for (blow, _), mids in by.items():
+            self.twice[blow.what] += len(mids)
+            if len(mids) > 1 and not blow.whole:
+                bad.append(('%s: %d messages of one connection' % (blow.what, len(mids)), sorted(mids)))
         return bad
 
     def audit(self):

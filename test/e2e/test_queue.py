@@ -172,3 +172,10 @@ def test_every_try_is_told():
         assert re.search(r'given up %s for never@far\.example .*550 rcpt-unknown ".*User unknown' % queue_id, whole), whole
         assert 'It is not in the queue now' in whole
         assert sink.senders.count('<alice@mailroom.test>') >= 2
+
+
+def test_a_message_that_waits_is_told_of_without_a_history():
+    with mailroom.System(conf='history {\n\tdays = 0\n}\n') as m:
+        send(m, 'one@far.example')
+        said = m.run('queue', 'why', rows(m)[0]['id'])  # a status of 0, or it raises
+        assert said.startswith('The history has nothing of it, but it is in the queue.\n') and 'one@far.example' in said and 'not tried yet' in said
