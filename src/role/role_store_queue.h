@@ -1,5 +1,5 @@
-/* role_store_queue - the outgoing queue at the store role: who gets which rows (role_store_lease.c), and what became of them (role_store_queue.c). The queue
- * itself is store/store_queue.h; what is decided of a failed attempt is policy/retry.h.
+/* role_store_queue - the outgoing queue at the store role: who gets which rows (role_store_lease.c), what became of them (role_store_result.c), and what relays
+ * say (role_store_queue.c). The queue itself is store/store_queue.h; what is decided of a failed attempt is policy/retry.h.
  *
  * A relay has credit (RELAY_ROOM), a destination has a window (DEST_STATE) and belongs to one relay while rows of it are out, so that one process sees how it
  * behaves. Rows are leased in the transaction of a turn and leave after its commit; results are written down in the transaction of a turn, in the order in which
@@ -138,7 +138,12 @@ struct store_out *store_lease_out(struct store_queue_role *q, struct store_relay
 void store_lease_in(struct store_queue_role *q, struct store_out *o); /* no longer out; frees it */
 bool store_lease_is_short(const struct store_dest *d); /* more is due, and little is left of what was given out */
 void store_lease_free(struct store_queue_role *q);
-/* ---- role_store_queue.c (what of it the roles' other files call is in role_store.h) */
+/* ---- role_store_result.c */
+void store_result_add(struct store_queue_role *q, struct store_result *r);
+struct store_result *store_result_copy(enum store_result_kind kind, const struct rec_delivery *d, struct span dest);
+struct store_result *store_result_new(struct store_queue_role *q, enum store_result_kind kind, int64_t row); /* added */
+void store_results_turn(struct store_queue_role *q);  /* writes down what waits, inside the transaction */
+void store_results_settle(struct store_queue_role *q, bool committed);
 struct retry_rules store_queue_rules(const struct store_queue_role *q);
 bool store_queue_overdue(const struct store_row *row, const struct retry_rules *rules, int64_t now_ms);
 bool store_queue_wants_delay(const struct store_row *row, const struct retry_rules *rules, int64_t now_ms);
