@@ -97,6 +97,8 @@ enum cause_id store_role_judge(struct store_role *s, enum rc rc, const char *doi
 		log_flush();
 		_exit(STORE_EXIT_DISK);
 	}
+	if (rc == RC_FULL)
+		store_make_room(s->store);
 	if ((s->held_count > 0 || store_role_queue_is_open(s)) && !store_in_transaction(s->store))
 		store_role_release(s, cause);
 	return cause;

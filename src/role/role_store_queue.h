@@ -34,7 +34,7 @@ enum {
 	QUEUE_AGE_LEAST_MS = 1000,
 	QUEUE_NOTES = 100,
 	QUEUE_AGAIN_MS = 1000,         /* after a failure, and for what came back untried */
-	QUEUE_WRITE_AGAIN_MS = 50,     /* of results: what leaves makes room */
+	QUEUE_WRITE_AGAIN_MS = 50,     /* of results, after a failure: what leaves makes room; then twice as long each time, up to a second */
 	QUEUE_GATHER_MS = 20,          /* between commits that are for results alone */
 	QUEUE_GATHER_RESULTS = 256,    /* ... or when so many wait */
 	QUEUE_STEP_MS = 100,           /* what becomes due later is looked for in steps: probes of many destinations share a commit */
@@ -112,6 +112,7 @@ struct store_queue_role {
 	size_t dest_count, more_count;
 	struct store_result *results, **results_end, *applied, **applied_end;
 	mono_ms results_at;            /* not before, after a failure */
+	uint64_t results_wait;         /* ... the last of these waits; 0: they were written down */
 	mono_ms gather_until;          /* results need no commit of their own before */
 	size_t result_count;           /* ... that wait */
 	bool urgent;                   /* ... but now they do: a destination wants more, or it is not known what is leased */

@@ -266,7 +266,9 @@ static enum rc store_result_write(struct store_queue_role *q, const struct store
 
 static void store_results_later(struct store_queue_role *q)
 {
-	q->results_at = loop_now(q->s->role->loop) + QUEUE_WRITE_AGAIN_MS;
+	q->results_wait = q->results_wait * 2 > QUEUE_WRITE_AGAIN_MS ? q->results_wait * 2 : QUEUE_WRITE_AGAIN_MS;
+	q->results_wait = q->results_wait < QUEUE_AGAIN_MS ? q->results_wait : QUEUE_AGAIN_MS;
+	q->results_at = loop_now(q->s->role->loop) + q->results_wait;
 	loop_timer_at(&q->due, q->results_at);
 }
 
@@ -312,6 +314,7 @@ void store_results_settle(struct store_queue_role *q, bool committed)
 		q->results = q->applied;
 		store_results_later(q);
 	} else {
+		q->results_wait = 0;
 		for (struct store_result *r = q->applied, *next; r; r = next) {
 			next = r->next;
 			if (r->ends)

@@ -33,6 +33,8 @@ bool store_in_transaction(const struct store *s);
 /* Moves the write-ahead log into the database file once it has grown enough; cheap otherwise. For the moment after the answers went out (tens of ms). Without
  * it store_commit does so, later and larger. */
 enum rc store_checkpoint(struct store *s, struct err *err) RC_WARN;
+/* after RC_FULL: the log is moved at once, so that its room on the disk can be used again; does nothing inside a transaction */
+void store_make_room(struct store *s);
 
 /* ---- settings of hosted things (command line) */
 struct store_domain { int64_t id; struct span name; struct span catch_all; /* account address or "" */ int64_t accounts, aliases; };

@@ -206,6 +206,12 @@ enum rc store_checkpoint(struct store *s, struct err *err)
 	return sql_checkpoint(&s->sql, err);
 }
 
+void store_make_room(struct store *s)
+{
+	if (!s->sql.in_transaction)
+		sql_checkpoint_try(&s->sql);
+}
+
 enum rc store_number(struct store *s, enum store_counter c, int64_t least, int64_t *out, struct err *err)
 {
 	struct sql_row row;

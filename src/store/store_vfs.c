@@ -3,6 +3,7 @@
  * Nothing is promised earlier or later for it: what is gathered goes out before any sync, any read of that place, any change of a lock and any other call
  * on the file, so another process and a crash find what they would have found. An error of a gathered write is reported by the call that sends it out,
  * which for a commit is its sync. The files stay SQLite's; only the table of methods is ours. For one thread. */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -29,6 +30,16 @@ static struct store_gather *store_gather_of(sqlite3_file *file)
 	return (struct store_gather *)((char *)file + store_vfs_theirs->szOsFile);
 }
 
+/* SQLite takes ENOSPC alone for a full disk; a quota and a limit on the size of files are the same to whoever has to make room */
+static int store_gather_put(struct store_gather *g, const void *bytes, int len, sqlite3_int64 at)
+{
+	int code = g->theirs->xWrite(g->file, bytes, len, at), sys = 0;
+
+	if (code == SQLITE_IOERR_WRITE && g->theirs->xFileControl(g->file, SQLITE_FCNTL_LAST_ERRNO, &sys) == SQLITE_OK && (sys == EDQUOT || sys == EFBIG))
+		return SQLITE_FULL;
+	return code;
+}
+
 /* What could not be written has to be heard of by SQLite, which does not look at what some calls say: the end of a checkpoint is told by a file control,
  * and a checkpoint whose last pages were dropped there would count as done. `heard`: the caller hands the code to SQLite, which gives up what it was at.
  * Frames of the log are then let go; pages of the database are kept in any case and tried again by the next call. */
@@ -38,7 +49,7 @@ static int store_gather_flush(struct store_gather *g, bool heard)
 
 	if (g->len == 0)
 		return SQLITE_OK;
-	code = g->theirs->xWrite(g->file, g->bytes, g->len, g->at);
+	code = store_gather_put(g, g->bytes, g->len, g->at);
 	if (code == SQLITE_OK || (heard && g->is_log))
 		g->len = 0;
 	return code;
@@ -62,7 +73,7 @@ static int store_gather_write(sqlite3_file *file, const void *bytes, int len, sq
 			return code;
 	}
 	if (len > STORE_GATHER_BYTES)
-		return g->theirs->xWrite(file, bytes, len, at);
+		return store_gather_put(g, bytes, len, at);
 	if (!g->bytes)
 		g->bytes = mem_alloc(STORE_GATHER_BYTES);
 	if (g->len == 0)

@@ -240,6 +240,36 @@ static void a_full_disk_loses_nothing(void **state)
 	assert_int_equal(0, umount2(path, MNT_DETACH));
 }
 
+static int write_errno;
+
+static ssize_t write_fails(int fd, const void *bytes, size_t len, off_t at)
+{
+	(void)fd, (void)bytes, (void)len, (void)at;
+	errno = write_errno;
+	return -1;
+}
+
+static void a_quota_is_a_full_disk(void **state)
+{
+	static const struct { int sys; enum rc rc; } cases[] = {{ENOSPC, RC_FULL}, {EDQUOT, RC_FULL}, {EFBIG, RC_FULL}, {EIO, RC_IO}};
+	sqlite3_vfs *vfs = sqlite3_vfs_find("unix");
+	struct fixture *f = *state;
+	char address[32];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		(void)snprintf(address, sizeof(address), "n%zu@example.org", i);
+		assert_rc(RC_OK, store_begin(f->s, &f->err));
+		assert_rc(RC_OK, store_alias_add(f->s, span_str(address), S("anna@example.org"), &f->err));
+		write_errno = cases[i].sys;
+		assert_int_equal(SQLITE_OK, vfs->xSetSystemCall(vfs, "pwrite64", (sqlite3_syscall_ptr)write_fails));
+		assert_rc(cases[i].rc, store_commit(f->s, &f->err));
+		store_make_room(f->s); /* and that may fail, too */
+		assert_int_equal(SQLITE_OK, vfs->xSetSystemCall(vfs, "pwrite64", NULL));
+		assert_int_equal(0, fixture_sql(f, "SELECT COUNT(*) FROM alias WHERE address LIKE 'n%'"));
+	}
+	assert_rc(RC_OK, store_alias_add(f->s, S("there-is-room@example.org"), S("anna@example.org"), &f->err));
+}
+
 static void a_read_only_disk_is_named(void **state)
 {
 	struct fixture *f = *state;
@@ -392,7 +422,7 @@ static void the_log_does_not_grow_for_ever(void **state)
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 const struct CMUnitTest disk_tests[] = {
 	T(less_than_full_durability_is_refused), T(schemas_of_other_versions), T(what_is_no_store), T(reading_only), T(one_server_at_a_time),
-	T(another_process_writes_meanwhile), T(a_full_disk_loses_nothing), T(a_read_only_disk_is_named), T(files_belong_to_the_owner_of_the_directory),
+	T(another_process_writes_meanwhile), T(a_full_disk_loses_nothing), T(a_quota_is_a_full_disk), T(a_read_only_disk_is_named), T(files_belong_to_the_owner_of_the_directory),
 	T(hostile_values_are_caught), T(a_lost_body_file_is_not_made_up), T(the_log_does_not_grow_for_ever),
 };
 const size_t disk_count = sizeof(disk_tests) / sizeof(disk_tests[0]);
