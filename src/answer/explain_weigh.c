@@ -374,6 +374,12 @@ static double weigh_meaning(const struct weighing *w, enum cause_id id, double c
 	return odds;
 }
 
+/* a known reply, with its codes: not just words that it has in common with others. That a sign-in failed is said with one code for all reasons. */
+static bool weigh_is_known(enum cause_id id, const struct explain_candidate *said)
+{
+	return id != CAUSE_AUTH_BAD_CREDENTIALS && said->reply >= 0 && said->by & EXPLAIN_BY_ENHANCED && !(said->against & EXPLAIN_BY_CODE);
+}
+
 static double weigh_cause(const struct weighing *w, enum cause_id id, struct worth *worth, const struct index_fit *fit)
 {
 	const struct scan_reply *first = w->scan->count ? &w->scan->replies[0] : NULL;
@@ -389,7 +395,7 @@ static double weigh_cause(const struct weighing *w, enum cause_id id, struct wor
 		odds *= 1 + 0.15 * (worth->hits > 3 ? 3 : worth->hits - 1);
 		odds *= worth->said.reply >= 0 ? 1 + 0.03 * codes : 1 + 0.12 * codes;
 		odds *= exp(worth->said.reply >= 0 ? 0.1 * words : 0.25 * (words > 2 ? 2 : words));
-		if (weigh_is_general(id) && w->meant_best >= SURE_SPECIFIC && w->meant[id] <= 0 && w->foreign_words)
+		if (weigh_is_general(id) && w->meant_best >= SURE_SPECIFIC && w->meant[id] <= 0 && w->foreign_words && !weigh_is_known(id, &worth->said))
 			odds = fmin(odds, ODDS_GENERAL);
 		if (first && !first->pop3 && !c->forms[CAUSE_SMTP].text && c->forms[CAUSE_POP3].text) /* it is never said in SMTP */
 			odds *= 0.1;

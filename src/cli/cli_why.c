@@ -292,7 +292,8 @@ static int why_ask_store(struct why *w, struct buf *queue)
 		rc = why_look_up(w, s, &err);
 	if (rc == RC_OK && w->filter.message) {
 		rc = store_queue_list(s, &(struct store_queue_filter){.message = (int64_t)w->filter.message, .state = -1}, why_queue_row, &said, &err);
-		if (said.count == 0)
+		w->is_queued = said.count > 0;
+		if (!w->is_queued)
 			buf_add_str(queue, "It is not in the queue now.\n");
 	}
 	cli_store_close(&s);
@@ -473,17 +474,18 @@ static int why_run(struct why *w, struct history *h, const struct buf *queue)
 	cli_history_close(&h);
 	if (rc != RC_OK)
 		return cli_store_failed(rc, &err, "why");
-	status = w->event_count || queue->len ? CLI_OK : CLI_FAILED;
+	status = w->event_count || w->is_queued ? CLI_OK : CLI_FAILED;
 	if (w->cli->json) {
 		cli_print_json(why_json(w));
 		return status;
 	}
 	buf_init(&out, WHY_OUT_BYTES);
-	if (w->event_count == 0 && queue->len) {
+	if (w->event_count == 0 && w->is_queued) {
 		buf_add_str(&out, "The history has nothing of it, but it is in the queue.\n");
 		buf_add(&out, buf_span(queue));
 	} else if (w->event_count == 0) {
 		why_say_nothing(w, &out);
+		buf_add(&out, buf_span(queue));
 	} else {
 		why_say(w, &out);
 		buf_add(&out, buf_span(queue));

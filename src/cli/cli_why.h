@@ -44,6 +44,7 @@ struct why {
 	struct span addresses[WHY_ADDRESSES];
 	struct net_prefix peer;
 	struct span subject;      /* as it was asked for, "" for everything */
+	bool is_queued;           /* the subject is a message that is in the queue now */
 	bool is_account;          /* the subject is an account, an address or a login name */
 	struct why_account account;
 	struct map sessions;      /* id -> struct why_session */
