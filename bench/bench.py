@@ -315,7 +315,9 @@ def main():
         accepting(b, a)
     import delivery
     delivery.beside_postfix(b, a.dir)
-    delivery.dead_destinations(b, a.dir)
+    delivery.dead_destinations(b, a.dir, 'live_rate_beside_dead')
+    # some 20 to 30 of them are tried each second
+    delivery.dead_destinations(b, a.dir, 'live_rate_beside_probed', '\tretry-first = 30s\n\tretry-most = 1min\n')
     for name, value in b.figures.items():
         print('figure %s %.3f' % (name, value))
 

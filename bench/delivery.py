@@ -143,13 +143,13 @@ def beside_postfix(b, where, count=10000, size=10240):
     b.figure('queue_per_second', count / ours[0][0])
 
 
-def dead_destinations(b, where, live=10000, dead=100000, destinations=1000, size=2048):
+def dead_destinations(b, where, name, schedule='', live=10000, dead=100000, destinations=1000, size=2048):
     """the rate to a server that answers, without and with 100,000 messages that wait for 1,000 that do not"""
     port, = mailroom.free_ports(1)
     sink = Sink(os.path.join(where, 'postfix'), port)
     try:
         # address literals of this machine where nobody listens at that port
-        with contextlib.closing(Mailroom(os.path.join(where, 'home-out'), port, 'delivery {\n\tport = 9\n\tretry-first = 30s\n\tretry-most = 1min\n}\n')) as server:
+        with contextlib.closing(Mailroom(os.path.join(where, 'home-out'), port, 'delivery {\n\tport = 9\n%s}\n' % schedule)) as server:
             alone = live / medians(lambda: through(b, server, sink, live, size))[0]
             before = time.monotonic()
             for i in range(destinations // 250):
@@ -160,4 +160,4 @@ def dead_destinations(b, where, live=10000, dead=100000, destinations=1000, size
     finally:
         sink.down()
     print('rate to a live server: %.0f/s alone, %.0f/s beside %d messages for %d servers that are down (put there in %.1f s)' % (alone, beside, *waiting, put), flush=True)
-    b.figure('live_rate_beside_dead', beside / alone)
+    b.figure(name, beside / alone)
