@@ -143,21 +143,25 @@ def beside_postfix(b, where, count=10000, size=10240):
     b.figure('queue_per_second', count / ours[0][0])
 
 
-def dead_destinations(b, where, name, schedule='', live=10000, dead=100000, destinations=1000, size=2048):
-    """the rate to a server that answers, without and with 100,000 messages that wait for 1,000 that do not"""
+def dead_destinations(b, where, name, schedule='', live=10000, dead=100000, destinations=1000, size=2048, runs=5):
+    """the rate to a server that answers, of one system with nothing else to do and one with 100,000 messages that wait for 1,000 servers that do not answer, in
+    turn: the machine is not the same from minute to minute"""
     port, = mailroom.free_ports(1)
     sink = Sink(os.path.join(where, 'postfix'), port)
+    # address literals of this machine where nobody listens at that port
+    conf, rates = 'delivery {\n\tport = 9\n%s}\n' % schedule, ([], [])
     try:
-        # address literals of this machine where nobody listens at that port
-        with contextlib.closing(Mailroom(os.path.join(where, 'home-out'), port, 'delivery {\n\tport = 9\n%s}\n' % schedule)) as server:
-            alone = live / medians(lambda: through(b, server, sink, live, size))[0]
+        with contextlib.closing(Mailroom(os.path.join(where, 'home-alone'), port, conf)) as alone, contextlib.closing(Mailroom(os.path.join(where, 'home-out'), port, conf)) as beside:
             before = time.monotonic()
             for i in range(destinations // 250):
-                b.load(server.port, 50, dead * 250 // destinations, size, 'd@[127.%d.%%d.1]' % (i + 9), users=250)
+                b.load(beside.port, 50, dead * 250 // destinations, size, 'd@[127.%d.%%d.1]' % (i + 9), users=250)
             put = time.monotonic() - before
-            waiting = server.db.execute('SELECT count(*), count(DISTINCT dest) FROM queue').fetchone()
-            beside = live / medians(lambda: through(b, server, sink, live, size))[0]
+            waiting = beside.db.execute('SELECT count(*), count(DISTINCT dest) FROM queue').fetchone()
+            for i in range(runs):
+                for server, found in zip((alone, beside), rates) if i % 2 else zip((beside, alone), rates[::-1]):
+                    found.append(live / through(b, server, sink, live, size)[0])
     finally:
         sink.down()
-    print('rate to a live server: %.0f/s alone, %.0f/s beside %d messages for %d servers that are down (put there in %.1f s)' % (alone, beside, *waiting, put), flush=True)
-    b.figure(name, beside / alone)
+    print('rate to a live server: %.0f/s alone, %.0f/s beside %d messages for %d servers that are down (put there in %.1f s)' % (
+        statistics.median(rates[0]), statistics.median(rates[1]), *waiting, put), flush=True)
+    b.figure(name, statistics.median(rates[1]) / statistics.median(rates[0]))
