@@ -45,6 +45,13 @@ struct store {
 	bool next_changed[STORE_COUNTERS];
 	int64_t *bodies; /* body files named in this transaction; taken back at a rollback */
 	size_t body_count, body_size;
+	struct store_notes {          /* store_repeat.c: what was accepted lately, the oldest first */
+		struct store_note *at;
+		size_t first, count, size, committed; /* count and committed: from `first` on */
+		uint64_t before;      /* so many have been dropped in front of at[0] */
+		struct map keys;      /* the first bytes of a key -> 1 + its number, counted with those that were dropped */
+		bool read;
+	} notes;
 	bool queue_stirred;           /* a destination has become due earlier, see store_queue_stirred */
 	bool srs_known;
 	uint8_t srs_key[32];          /* SRS_KEY_BYTES */
@@ -132,6 +139,11 @@ enum rc store_repeat_key(struct store *s, const struct store_message *m, int64_t
 /* RC_NONE: it is new. *first: the message that it repeats, where none was named before */
 enum rc store_repeat_find(struct store *s, const struct store_message *m, const uint8_t key[STORE_REPEAT_KEY_BYTES], int64_t *first, struct err *err);
 enum rc store_repeat_write(struct store *s, const struct store_message *m, int64_t id, const uint8_t key[STORE_REPEAT_KEY_BYTES], struct err *err);
+void store_repeats_settle(struct store *s, bool committed); /* with the transaction */
+/* drops what is older than a day, from the future, or too much; a step of it: *more */
+enum rc store_repeats_tidy(struct store *s, int64_t now_ms, bool *more, struct err *err) RC_WARN;
+void store_repeats_init(struct store *s);
+void store_repeats_free(struct store *s);
 
 /* what one page of a listing may hold */
 enum { STORE_PAGE_BYTES = 4 << 20 };

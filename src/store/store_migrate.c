@@ -108,6 +108,10 @@ static const struct sql_migration store_migrations[] = {
 		"CREATE TABLE sts (domain TEXT PRIMARY KEY, id TEXT NOT NULL, fetched_ms BIGINT NOT NULL, policy " SQL_BYTES " NOT NULL) " SQL_CLUSTERED ";"
 		"CREATE INDEX sts_fetched ON sts (fetched_ms);"
 		"CREATE TABLE secret (name TEXT PRIMARY KEY, value " SQL_BYTES " NOT NULL) " SQL_CLUSTERED ";"
+		/* what was accepted lately, in the order in which it came: by their keys each would be on another page (store_repeat.c has them in memory) */
+		"CREATE TABLE repeat_note (id " SQL_ID ", key " SQL_BYTES " NOT NULL, message BIGINT NOT NULL, at_ms BIGINT NOT NULL);"
+		"INSERT INTO repeat_note (key, message, at_ms) SELECT key, message, at_ms FROM duplicate ORDER BY at_ms;"
+		"DROP TABLE duplicate;"
 		/* answers of filters; key: hash of the answer and the sender who got it */
 		"CREATE TABLE vacation (account BIGINT NOT NULL, key " SQL_BYTES " NOT NULL, at_ms BIGINT NOT NULL, until_ms BIGINT NOT NULL,"
 		" PRIMARY KEY (account, key)) " SQL_CLUSTERED ";"

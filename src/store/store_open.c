@@ -99,6 +99,7 @@ enum rc store_open(const char *dir, unsigned flags, struct store **out, struct e
 	s->dir_fd = s->bodies_fd = s->spool_fd = -1;
 	s->flags = flags;
 	map_init(&s->spools);
+	store_repeats_init(s);
 	/* fetched once: looking an algorithm up costs more than hashing an envelope */
 	s->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
 	s->digest = EVP_MD_CTX_new();
@@ -124,6 +125,7 @@ void store_close(struct store **sp)
 		store_rollback(s);
 	store_spool_close_all(s);
 	map_clear(&s->spools);
+	store_repeats_free(s);
 	sql_close(&s->sql);
 	EVP_MD_free(s->sha256);
 	EVP_MD_CTX_free(s->digest);
@@ -160,6 +162,7 @@ enum rc store_begin(struct store *s, struct err *err)
 	/* a statement may have ended an earlier transaction (disk full): nothing of it is left */
 	store_forget_numbers(s);
 	store_bodies_settle(s, false);
+	store_repeats_settle(s, false);
 	return sql_begin(&s->sql, err);
 }
 
@@ -179,6 +182,7 @@ enum rc store_commit(struct store *s, struct err *err)
 	store_forget_numbers(s);
 	/* After a failed sync the log may hold the whole transaction all the same, and the next start finds it committed: its files stay until then. */
 	store_bodies_settle(s, rc == RC_OK || rc == RC_IO);
+	store_repeats_settle(s, rc == RC_OK || rc == RC_IO);
 	if (rc == RC_OK && s->sql.wal_pages > STORE_CHECKPOINT_MUST_PAGES)
 		sql_checkpoint_try(&s->sql);
 	return rc;
@@ -189,6 +193,7 @@ void store_rollback(struct store *s)
 	sql_rollback(&s->sql);
 	store_forget_numbers(s);
 	store_bodies_settle(s, false);
+	store_repeats_settle(s, false);
 }
 
 bool store_in_transaction(const struct store *s)

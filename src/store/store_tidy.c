@@ -2,24 +2,6 @@
 
 enum { STORE_TIDY_REPEATS = 1000, STORE_TIDY_MESSAGES = STORE_PAGE_ROWS, STORE_TIDY_ITEMS = 5 * STORE_PAGE_ROWS, STORE_TIDY_DEST_MS = 24 * 3600 * 1000 };
 
-static enum rc store_tidy_repeats(struct store *s, int64_t now_ms, bool *more, struct err *err)
-{
-	int64_t oldest = now_ms - STORE_REPEAT_MS, latest = now_ms + STORE_REPEAT_MS;
-	struct sql_row row;
-	bool own;
-	enum rc rc = sql_first(&s->sql, &row, STORE_SQL_DUPLICATE_OLD, SQL_ARGS(SQL_N(oldest), SQL_N(latest)), err);
-
-	sql_end(&row);
-	if (rc != RC_OK)
-		return rc == RC_NONE ? RC_OK : rc;
-	rc = store_write_begin(s, &own, err);
-	if (rc != RC_OK)
-		return rc;
-	rc = sql_run(&s->sql, STORE_SQL_DUPLICATE_REMOVE_OLD, SQL_ARGS(SQL_N(oldest), SQL_N(latest), SQL_N(STORE_TIDY_REPEATS)), err);
-	*more |= rc == RC_OK && sql_changed(&s->sql) == STORE_TIDY_REPEATS;
-	return store_write_end(s, own, rc, err);
-}
-
 static enum rc store_tidy_answered(struct store *s, int64_t now_ms, bool *more, struct err *err)
 {
 	struct sql_row row;
@@ -130,7 +112,7 @@ static enum rc store_tidy_destinations(struct store *s, int64_t now_ms, bool *mo
 enum rc store_tidy(struct store *s, int64_t now_ms, bool *more_out, struct err *err)
 {
 	bool more = false;
-	enum rc rc = store_tidy_repeats(s, now_ms, &more, err);
+	enum rc rc = store_repeats_tidy(s, now_ms, &more, err);
 
 	if (rc == RC_OK)
 		rc = store_tidy_answered(s, now_ms, &more, err);

@@ -218,14 +218,25 @@ static void repeats_are_known_for_a_day(void **state)
 	r = fixture_accept(f, &other);
 	assert_true(r.repeat && r.id == first.id);
 	assert_rc(RC_OK, store_commit(f->s, &f->err));
+	/* a store that starts anew knows them */
+	store_close(&f->s);
+	assert_rc(RC_OK, store_open(f->dir, STORE_SERVE, &f->s, &f->err));
+	assert_true(fixture_deliver(f, &other).repeat);
+	/* what was taken back is new the next time */
+	other = mail, other.message_id = "<5@x>";
+	assert_false(fixture_accept(f, &other).repeat);
+	assert_true(fixture_accept(f, &other).repeat);
+	store_rollback(f->s);
+	assert_false(fixture_deliver(f, &other).repeat);
+	assert_true(fixture_deliver(f, &other).repeat);
 	/* forgotten after a day, also those from the future */
-	assert_true(fixture_sql(f, "SELECT COUNT(*) FROM duplicate") > 0);
+	assert_true(fixture_sql(f, "SELECT COUNT(*) FROM repeat_note") > 0);
 	fixture_tidy(f, NOW_MS + 3 * day);
-	assert_int_equal(0, fixture_sql(f, "SELECT COUNT(*) FROM duplicate"));
+	assert_int_equal(0, fixture_sql(f, "SELECT COUNT(*) FROM repeat_note"));
 	other = mail, other.received_ms = NOW_MS + 10 * day;
 	(void)fixture_deliver(f, &other);
 	fixture_tidy(f, NOW_MS);
-	assert_int_equal(0, fixture_sql(f, "SELECT COUNT(*) FROM duplicate"));
+	assert_int_equal(0, fixture_sql(f, "SELECT COUNT(*) FROM repeat_note"));
 }
 
 static void bad_envelopes_are_refused(void **state)
