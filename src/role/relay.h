@@ -28,7 +28,7 @@
 enum {
 	RELAY_ROOM_MS = 30000,      /* how often the store hears of our room */
 	RELAY_LINGER_MS = 5000,     /* for a QUIT and its answer */
-	RELAY_STALE_MAX = 3,        /* kept connections that turn out to be closed, for one job */
+	RELAY_STALE_MAX = 16,       /* kept connections that turn out to be closed, for one job: there may be as many as there are kept */
 	RELAY_TRIES_MAX = 20,       /* transactions in a row that come to nothing for one job */
 	RELAY_FAR_MAX = 64,         /* waiting jobs that are looked at for one that fits a connection */
 };
