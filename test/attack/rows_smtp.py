@@ -294,7 +294,7 @@ def behind_auth(m, way):
         with smtp(m, way, signin=False) as w:
             w.send(data)
             text = w.until_closed()
-            assert '235' not in text and '2.1.0' not in text and 'seq-not-pipelined' in text, text
+            assert '\n235' not in '\n' + text and '2.1.0' not in text and 'seq-not-pipelined' in text, text  # a ref may begin with 235
 
 
 @case(3, 'behind BDAT LAST, EHLO and RSET the order is kept', SMTP_WAYS)
@@ -353,7 +353,7 @@ def injected_later(m, way):
         assert w.line()[:3] in ('220', '+OK')
         w.send(b'NOOP\r\nCAPA\r\n')
         text = w.until_closed()
-        assert '250' not in text and '+OK' not in text and '-ERR' not in text
+        assert '\n250' not in '\n' + text and '+OK' not in text and '-ERR' not in text
 
 
 @case(4, 'nothing said before TLS counts after it; STARTTLS is not offered again and refused', ('mx', 'submission'))
@@ -384,7 +384,7 @@ def implicit(m, way):
     with Line(m.port[way], greet=False) as w:
         w.send(b'EHLO clear.example\r\nCAPA\r\nMAIL FROM:<alice@mailroom.test>\r\n')
         text = w.until_closed()
-        assert '250' not in text and '+OK' not in text
+        assert '\n250' not in '\n' + text and '+OK' not in text
 
 
 @case(4, 'POP3: USER from before STLS is forgotten, STLS is not offered again', ('pop3',))
