@@ -62,6 +62,15 @@ static enum rc store_relay_heard(struct store_peer *p)
 	return RC_OK;
 }
 
+/* ... what has to be kept until it is written down */
+static enum rc store_relay_tells(struct store_peer *p)
+{
+	const struct store_queue_role *q = p->role->queue;
+	enum rc rc = store_relay_heard(p);
+
+	return rc == RC_OK && q->result_count >= q->relay_count * QUEUE_RELAY_RESULTS ? RC_LIMIT : rc;
+}
+
 /* the row is its own, only the end of the channel that it had before was not seen yet */
 static void store_relay_keeps(struct store_queue_role *q, struct store_relay *relay, struct store_out *o)
 {
@@ -128,7 +137,7 @@ enum rc store_role_deliveries(struct store_peer *p, const union msg_any *msg)
 	struct span cursor = msg->deliveries.results.raw;
 	struct store_dest *dest;
 	struct rec_delivery d;
-	enum rc rc = store_relay_heard(p);
+	enum rc rc = store_relay_tells(p);
 
 	while (rc == RC_OK && rec_delivery_next(&cursor, &d)) {
 		struct store_out *o = map_get(&q->rows, d.row);
@@ -152,9 +161,10 @@ enum rc store_role_dest_state(struct store_peer *p, const union msg_any *msg)
 	const struct msg_dest_state *m = &msg->dest_state;
 	struct store_queue_role *q = p->role->queue;
 	struct store_dest *d;
+	enum rc rc = store_relay_tells(p);
 
-	if (store_relay_heard(p) != RC_OK || m->dest.len == 0)
-		return RC_BAD;
+	if (rc != RC_OK || m->dest.len == 0)
+		return rc != RC_OK ? rc : RC_BAD;
 	d = store_lease_dest_known(q, m->dest);
 	if (!d || (d->owner && d->owner != p->relay))
 		return RC_OK; /* nothing of it was out, or it is another's by now */

@@ -37,6 +37,7 @@ enum {
 	QUEUE_WRITE_AGAIN_MS = 50,     /* of results, after a failure: what leaves makes room; then twice as long each time, up to a second */
 	QUEUE_GATHER_MS = 20,          /* between commits that are for results alone */
 	QUEUE_GATHER_RESULTS = 256,    /* ... or when so many wait */
+	QUEUE_RELAY_RESULTS = 20000,   /* for each relay that wait, as on a full disk: more than a real one has to say of LIMIT_RELAY_ROWS; who says more is dropped */
 	QUEUE_STEP_MS = 100,           /* what becomes due later is looked for in steps: probes of many destinations share a commit */
 };
 

@@ -884,6 +884,30 @@ static void who_lies_is_dropped(void **state)
 	assert_int_equal(0, fixture_sql(f, "SELECT COUNT(*) FROM queue WHERE state = 2")); /* and its rows wait again */
 }
 
+/* what it says cannot be written down, so it is all kept: more than a real one ever has to say is not */
+static void who_says_too_much_on_a_full_disk_is_dropped(void **state)
+{
+	struct stage *g = &stage;
+	struct fixture *f = *state;
+
+	queue_many(f, "far.example", 1);
+	start(g, 10);
+	RUN(1, first_holds);
+	disk_is_full(true);
+	fake_tells(&g->relays[0], DELIVERY_SENT, 1);
+	NOT_IN(50, 0, all_is_kept);
+	for (size_t i = 0; i < QUEUE_RELAY_RESULTS / 2; i++)
+		fake_tells(&g->relays[0], DELIVERY_SENT, 0);
+	NOT_IN(500, 0, all_is_kept);
+	assert_false(g->relays[0].gone);
+	for (size_t i = 0; i < QUEUE_RELAY_RESULTS / 2; i++)
+		fake_tells(&g->relays[0], DELIVERY_SENT, 0);
+	(void)stage_run(g, never, 2000);
+	disk_is_full(false);
+	assert_true(g->relays[0].gone);
+	RUN(0, queue_is); /* and what it said first counts */
+}
+
 /* ---- random: relays that answer anything, come and go */
 
 static uint32_t seed = 7;
@@ -952,7 +976,7 @@ int main(void)
 		T(a_store_that_comes_back_hears_what_is_held), T(what_is_held_on_a_full_disk_is_sent_once), T(who_dies_on_a_full_disk_gives_back_what_it_held),
 		T(what_is_told_twice_counts_once), T(a_store_that_starts_on_a_full_disk_serves), T(what_could_not_be_read_is_held_all_the_same),
 		T(nobody_takes_what_another_has), T(what_is_not_out_is_not_held), T(results_share_a_commit), T(the_command_line_is_heard),
-		T(who_lies_is_dropped), T(nothing_is_lost_whoever_goes),
+		T(who_lies_is_dropped), T(who_says_too_much_on_a_full_disk_is_dropped), T(nothing_is_lost_whoever_goes),
 	};
 
 	return cmocka_run_group_tests_name("store role: queue", tests, NULL, NULL);
