@@ -3,11 +3,10 @@
 
 usage: check-banned.py [--src DIR] | --selftest     exit 1 when a line offends
 """
-import argparse
 import os
 import re
-import sys
-import tempfile
+
+import source_check
 
 # Fixed character arrays in structs of headers, (file, struct, member): why it may stand. A text that somebody else sizes is never here.
 FIXED_TEXT = {
@@ -192,36 +191,7 @@ def selftest():
         ("mail/b.h", "struct b {\n\tunion { char name[64]; int n; };\n};\n"),
         ("base/err.h", "struct err { int n; };\n"),
     ]
-    for extra in [None] + planted:
-        with tempfile.TemporaryDirectory() as src:
-            for path, text in list(good.items()) + ([extra] if extra else []):
-                os.makedirs(os.path.dirname(os.path.join(src, path)), exist_ok=True)
-                with open(os.path.join(src, path), "w", encoding="utf-8") as f:
-                    f.write(text)
-            bad, _ = check(src)
-            if bool(bad) != bool(extra):
-                print(f"selftest: {extra}: found {bad}")
-                return 1
-    print(f"selftest: {len(planted)} planted uses found, none where there is none")
-    return 0
+    return source_check.selftest(check, good, planted, "uses")
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--src", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "src"))
-    p.add_argument("--selftest", action="store_true")
-    args = p.parse_args()
-    if args.selftest:
-        return selftest()
-    bad, files = check(args.src)
-    for line in bad:
-        print(line)
-    if files == 0:
-        print(f"no sources below {args.src}")
-        return 1
-    if not bad:
-        print(f"{files} files, nothing banned")
-    return 1 if bad else 0
-
-
-sys.exit(main())
+source_check.main(__doc__, check, selftest, "sources", "files, nothing banned")

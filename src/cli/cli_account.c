@@ -20,18 +20,6 @@ const struct cli_option cli_account_add_options[] = {
 const struct cli_option cli_account_passwd_options[] = {CLI_PASSWORD_OPTIONS, {NULL, NULL, NULL, false}};
 const struct cli_option cli_account_remove_options[] = {{"yes", NULL, "remove its mail too, without asking", false}, {NULL, NULL, NULL, false}};
 
-int cli_no_account(struct span address)
-{
-	return cli_fail("there is no account %.*s; mailroom account list shows all", SPAN_FMT(address));
-}
-
-static struct span cli_domain_of(struct span address)
-{
-	while (span_find(address, '@') < address.len)
-		address = span_from(address, span_find(address, '@') + 1);
-	return address;
-}
-
 struct span cli_login_name(struct cli *cli, struct span address)
 {
 	struct address a;
@@ -104,7 +92,6 @@ int cli_account_set_password(struct cli *cli, struct span address, struct span p
 int cli_account_make(struct cli *cli, struct span address, struct span password, int64_t quota_bytes)
 {
 	struct store *s = cli_store_open(cli, 0);
-	struct span domain = cli_domain_of(address);
 	struct err err = {{0}};
 	int64_t id = 0;
 	int status;
@@ -115,7 +102,7 @@ int cli_account_make(struct cli *cli, struct span address, struct span password,
 	rc = store_account_add(s, address, quota_bytes, clock_wall_ms(), &id, &err);
 	cli_store_close(&s);
 	if (rc == RC_NONE)
-		return cli_fail("domain %.*s is not hosted here; add it with: mailroom domain add %.*s", SPAN_FMT(domain), SPAN_FMT(domain));
+		return cli_no_domain_for(address);
 	if (rc != RC_OK)
 		return cli_store_failed(rc, &err, "account add");
 	status = cli_cred_write(cli, address, id, true, password);
@@ -217,23 +204,18 @@ static enum rc cli_account_row(void *arg, const struct store_account *a)
 
 int cli_account_list(struct cli *cli)
 {
-	static const struct cli_column columns[] = {{"ACCOUNT", "address", CLI_TEXT}, {"STATE", "state", CLI_TEXT}, {"MESSAGES", "messages", CLI_NUMBER},
+	static const struct cli_column columns[] = {{"ACCOUNT", "address", CLI_ADDRESS}, {"STATE", "state", CLI_TEXT}, {"MESSAGES", "messages", CLI_NUMBER},
 		{"USED", "used_bytes", CLI_BYTES}, {"QUOTA", "quota_bytes", CLI_BYTES}, {"SINCE", "created", CLI_TIME_MS}, {"SENDS", "sending", CLI_YES}};
-	struct span domain = SPAN_NONE;
-	struct store *s;
+	struct span domain;
 	struct err err = {{0}};
-	struct cli_account_listing l = {.err = &err};
+	struct cli_account_listing l = {.s = cli_store_open_domain(cli, STORE_READ_ONLY, &domain), .err = &err};
 	enum rc rc;
 
-	if (cli->arg_count && !cli_domain_name(cli, cli->args[0], &domain))
-		return CLI_FAILED;
-	s = cli_store_open(cli, STORE_READ_ONLY);
-	if (!s)
+	if (!l.s)
 		return CLI_FAILED;
 	l.list = cli_list_new(columns, 7, cli->json);
-	l.s = s;
-	rc = store_account_each(s, domain, cli_account_row, &l, &err);
-	cli_store_close(&s);
+	rc = store_account_each(l.s, domain, cli_account_row, &l, &err);
+	cli_store_close(&l.s);
 	cli_list_print(&l.list, "there is no account; add one with: mailroom account add alice@example.org");
 	return rc == RC_OK ? CLI_OK : cli_store_failed(rc, &err, "account list");
 }
@@ -333,9 +315,7 @@ int cli_account_quota(struct cli *cli)
 		return CLI_FAILED;
 	rc = store_account_quota(s, address, quota, &err);
 	cli_store_close(&s);
-	if (rc == RC_NONE)
-		return cli_no_account(address);
-	return rc == RC_OK ? CLI_OK : cli_store_failed(rc, &err, "account quota");
+	return cli_account_status(rc, address, &err, "account quota");
 }
 
 static bool cli_sure(const struct cli *cli, const struct store_account *a)

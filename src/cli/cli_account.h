@@ -13,7 +13,6 @@ int cli_account_set_password(struct cli *cli, struct span address, struct span p
 enum rc cli_account_find(struct cli *cli, struct span address, struct store_account *out);
 
 const char *cli_demand_name(enum cred_demand demand);
-int cli_no_account(struct span address); /* CLI_FAILED, said */
 /* the form under which sign-in looks for it */
 struct span cli_login_name(struct cli *cli, struct span address);
 

@@ -2,6 +2,7 @@
 #include "cli/cli_account.h"
 #include "cli/cli_commands.h"
 #include "cli/cli_print.h"
+#include "mail/address.h"
 #include "policy/policy.h"
 #include "store/store_policy.h"
 
@@ -17,7 +18,7 @@ static void sheet_line(struct cli_sheet *s, const char *title, struct span value
 {
 	buf_printf(&s->text, "%-20s", title);
 	if (value.len)
-		buf_add_safe(&s->text, value, SHOW_CELL_BYTES);
+		cli_write_address(&s->text, value, SHOW_CELL_BYTES);
 	else
 		buf_add_byte(&s->text, '-');
 	buf_add_byte(&s->text, '\n');
@@ -104,7 +105,7 @@ static bool show_leads(struct show_aliases *a, struct span target)
 	if (span_eq(target, a->key))
 		return true;
 	for (size_t i = 0; i < a->count; i++)
-		if (span_eq_nocase(target, a->found[i]))
+		if (address_text_same(target, a->found[i]))
 			return true;
 	return false;
 }

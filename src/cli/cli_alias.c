@@ -4,7 +4,7 @@
 
 int cli_alias_add(struct cli *cli)
 {
-	struct span alias, target, domain;
+	struct span alias, target;
 	struct store *s;
 	struct err err = {{0}};
 	enum rc rc;
@@ -29,11 +29,8 @@ int cli_alias_add(struct cli *cli)
 	else if (store_in_transaction(s))
 		store_rollback(s);
 	cli_store_close(&s);
-	domain = alias;
-	while (span_find(domain, '@') < domain.len)
-		domain = span_from(domain, span_find(domain, '@') + 1);
 	if (rc == RC_NONE)
-		return cli_fail("domain %.*s is not hosted here; add it with: mailroom domain add %.*s", SPAN_FMT(domain), SPAN_FMT(domain));
+		return cli_no_domain_for(alias);
 	return rc == RC_OK ? CLI_OK : cli_store_failed(rc, &err, "alias add");
 }
 
@@ -47,16 +44,13 @@ static enum rc cli_alias_row(void *arg, const struct store_alias *a)
 
 int cli_alias_list(struct cli *cli)
 {
-	static const struct cli_column columns[] = {{"ALIAS", "alias", CLI_TEXT}, {"TARGET", "target", CLI_TEXT}};
-	struct span domain = SPAN_NONE;
-	struct store *s;
+	static const struct cli_column columns[] = {{"ALIAS", "alias", CLI_ADDRESS}, {"TARGET", "target", CLI_ADDRESS}};
+	struct span domain;
+	struct store *s = cli_store_open_domain(cli, STORE_READ_ONLY, &domain);
 	struct cli_list *list;
 	struct err err = {{0}};
 	enum rc rc;
 
-	if (cli->arg_count && !cli_domain_name(cli, cli->args[0], &domain))
-		return CLI_FAILED;
-	s = cli_store_open(cli, STORE_READ_ONLY);
 	if (!s)
 		return CLI_FAILED;
 	list = cli_list_new(columns, 2, cli->json);

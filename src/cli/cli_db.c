@@ -92,6 +92,19 @@ struct store *cli_store_open(const struct cli *cli, unsigned flags)
 	return s;
 }
 
+struct store *cli_store_open_domain(struct cli *cli, unsigned flags, struct span *domain_out)
+{
+	*domain_out = SPAN_NONE;
+	if (cli->arg_count && !cli_domain_name(cli, cli->args[0], domain_out))
+		return NULL;
+	return cli_store_open(cli, flags);
+}
+
+struct store *cli_store_open_address(struct cli *cli, unsigned flags, struct span *address_out)
+{
+	return cli_address(cli, cli->args[0], address_out) ? cli_store_open(cli, flags) : NULL;
+}
+
 void cli_store_close(struct store **s)
 {
 	if (!*s)
@@ -159,4 +172,32 @@ int cli_store_failed(enum rc rc, const struct err *err, const char *doing)
 	else if (rc == RC_FULL)
 		next = "; make room on the disk, nothing was changed";
 	return cli_fail("%s: %s%s", doing, err->words, next);
+}
+
+int cli_domain_status(enum rc rc, struct span domain, const struct err *err, const char *doing)
+{
+	if (rc == RC_NONE)
+		return cli_fail("domain %.*s is not hosted here; mailroom domain list shows those that are", SPAN_FMT(domain));
+	return rc == RC_OK ? CLI_OK : cli_store_failed(rc, err, doing);
+}
+
+int cli_account_status(enum rc rc, struct span address, const struct err *err, const char *doing)
+{
+	if (rc == RC_NONE)
+		return cli_no_account(address);
+	return rc == RC_OK ? CLI_OK : cli_store_failed(rc, err, doing);
+}
+
+int cli_no_account(struct span address)
+{
+	return cli_fail("there is no account %.*s; mailroom account list shows all", SPAN_FMT(address));
+}
+
+int cli_no_domain_for(struct span address)
+{
+	struct span domain = address;
+
+	while (span_find(domain, '@') < domain.len)
+		domain = span_from(domain, span_find(domain, '@') + 1);
+	return cli_fail("domain %.*s is not hosted here; add it with: mailroom domain add %.*s", SPAN_FMT(domain), SPAN_FMT(domain));
 }

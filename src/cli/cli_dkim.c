@@ -17,6 +17,7 @@
 #include "cli/cli_home.h"
 #include "cli/cli_print.h"
 #include "cli/cli_reload.h"
+#include "mail/address.h"
 #include "mail/dkim.h"
 #include "role/role.h"
 
@@ -185,8 +186,10 @@ static void dkim_print_record(const struct dkim_file *f, struct span domain)
 	puts(" )");
 }
 
+/* *domain_out: by its A-labels, as signatures and records name it (RFC 8616) */
 static bool dkim_hosted(struct cli *cli, const char *text, struct span *domain_out)
 {
+	uint8_t room[LIMIT_DOMAIN_BYTES];
 	struct store *s;
 	struct err err = {{0}};
 	bool hosted = false;
@@ -194,6 +197,7 @@ static bool dkim_hosted(struct cli *cli, const char *text, struct span *domain_o
 
 	if (!cli_domain_name(cli, text, domain_out))
 		return false;
+	*domain_out = arena_copy(&cli->mem, address_domain_key(*domain_out, room));
 	s = cli_store_open(cli, STORE_READ_ONLY);
 	if (!s)
 		return false;

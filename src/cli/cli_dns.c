@@ -6,6 +6,7 @@
 #include "cli/cli_commands.h"
 #include "cli/cli_print.h"
 #include "loop/loop.h"
+#include "mail/address.h"
 #include "role/dns_resolver.h"
 
 enum { CLI_DNS_TYPES = 7, CLI_DNS_TEXT_BYTES = 4 * DNS_DATA_BYTES, CLI_DNS_ROW_BYTES = 8 * DNS_DATA_BYTES };
@@ -195,6 +196,7 @@ static bool cli_dns_read(struct cli_dns *d)
 	static const enum name_type usual[] = {NAME_MX, NAME_A, NAME_AAAA};
 	const char *type = d->cli->arg_count > 1 ? d->cli->args[1] : NULL;
 	struct span text = span_str(d->cli->args[0]);
+	uint8_t room[LIMIT_DOMAIN_BYTES];
 	struct net_address address;
 	struct buf reverse;
 	bool good = true;
@@ -205,7 +207,7 @@ static bool cli_dns_read(struct cli_dns *d)
 		text = buf_span(&reverse);
 		d->types[d->type_count++] = NAME_PTR;
 	}
-	good = dns_name_clean(text, d->name);
+	good = dns_name_clean(address_domain_key(text, room), d->name);
 	buf_clear(&reverse);
 	if (!good)
 		return cli_fail("%s cannot be a name in the DNS", d->cli->args[0]), false;

@@ -9,13 +9,10 @@ const struct cli_option cli_catch_all_options[] = {{"none", NULL, "refuse unknow
 int cli_domain_add(struct cli *cli)
 {
 	struct span name;
-	struct store *s;
+	struct store *s = cli_store_open_domain(cli, 0, &name);
 	struct err err = {{0}};
 	enum rc rc;
 
-	if (!cli_domain_name(cli, cli->args[0], &name))
-		return CLI_FAILED;
-	s = cli_store_open(cli, 0);
 	if (!s)
 		return CLI_FAILED;
 	rc = store_domain_add(s, name, &err);
@@ -51,7 +48,7 @@ static enum rc cli_domain_row(void *arg, const struct store_domain *d)
 int cli_domain_list(struct cli *cli)
 {
 	static const struct cli_column columns[] = {{"DOMAIN", "domain", CLI_TEXT}, {"ACCOUNTS", "accounts", CLI_NUMBER}, {"ALIASES", "aliases", CLI_NUMBER},
-		{"CATCH-ALL", "catch_all", CLI_TEXT}, {"IDENTITY", "identity", CLI_TEXT}, {"GUARD", "guard", CLI_YES}, {"TLS", "require_tls", CLI_YES},
+		{"CATCH-ALL", "catch_all", CLI_ADDRESS}, {"IDENTITY", "identity", CLI_TEXT}, {"GUARD", "guard", CLI_YES}, {"TLS", "require_tls", CLI_YES},
 		{"RULES", "rules", CLI_YES}};
 	struct store *s = cli_store_open(cli, STORE_READ_ONLY);
 	struct err err = {{0}};
@@ -70,23 +67,18 @@ int cli_domain_list(struct cli *cli)
 int cli_domain_remove(struct cli *cli)
 {
 	struct span name;
-	struct store *s;
+	struct store *s = cli_store_open_domain(cli, 0, &name);
 	struct err err = {{0}};
 	enum rc rc;
 
-	if (!cli_domain_name(cli, cli->args[0], &name))
-		return CLI_FAILED;
-	s = cli_store_open(cli, 0);
 	if (!s)
 		return CLI_FAILED;
 	rc = store_domain_remove(s, name, &err);
 	cli_store_close(&s);
-	if (rc == RC_NONE)
-		return cli_fail("domain %.*s is not hosted here; mailroom domain list shows those that are", SPAN_FMT(name));
 	if (rc == RC_BUSY)
 		return cli_fail("domain %.*s still has accounts or aliases; remove them first, see: mailroom account list %.*s, mailroom alias list %.*s", SPAN_FMT(name),
 			SPAN_FMT(name), SPAN_FMT(name));
-	return rc == RC_OK ? CLI_OK : cli_store_failed(rc, &err, "domain remove");
+	return cli_domain_status(rc, name, &err, "domain remove");
 }
 
 int cli_domain_catch_all(struct cli *cli)

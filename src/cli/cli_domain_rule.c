@@ -5,13 +5,6 @@
 #include "policy/policy.h"
 #include "store/store_policy.h"
 
-static int cli_domain_said(enum rc rc, struct span domain, const struct err *err, const char *doing)
-{
-	if (rc == RC_NONE)
-		return cli_fail("domain %.*s is not hosted here; mailroom domain list shows those that are", SPAN_FMT(domain));
-	return rc == RC_OK ? CLI_OK : cli_store_failed(rc, err, doing);
-}
-
 static int cli_domain_facts(struct cli *cli, struct span domain, struct store_domain_policy *out)
 {
 	struct store *s = cli_store_open(cli, STORE_READ_ONLY);
@@ -22,7 +15,7 @@ static int cli_domain_facts(struct cli *cli, struct span domain, struct store_do
 		return CLI_FAILED;
 	rc = store_domain_policy(s, domain, NULL, out, &err);
 	cli_store_close(&s);
-	return cli_domain_said(rc == RC_OK && !out->hosted ? RC_NONE : rc, domain, &err, "looking for the domain");
+	return cli_domain_status(rc == RC_OK && !out->hosted ? RC_NONE : rc, domain, &err, "looking for the domain");
 }
 
 int cli_domain_identity(struct cli *cli)
@@ -50,7 +43,7 @@ int cli_domain_identity(struct cli *cli)
 		return CLI_FAILED;
 	rc = store_domain_set_identity(s, domain, (int)identity, &err);
 	cli_store_close(&s);
-	return cli_domain_said(rc, domain, &err, "domain identity");
+	return cli_domain_status(rc, domain, &err, "domain identity");
 }
 
 static int cli_domain_switch(struct cli *cli, enum rc (*set)(struct store *s, struct span domain, bool on, struct err *err))
@@ -63,14 +56,12 @@ static int cli_domain_switch(struct cli *cli, enum rc (*set)(struct store *s, st
 
 	if (!cli_on_off(cli, cli->args[1], &on))
 		return CLI_USAGE;
-	if (!cli_domain_name(cli, cli->args[0], &domain))
-		return CLI_FAILED;
-	s = cli_store_open(cli, 0);
+	s = cli_store_open_domain(cli, 0, &domain);
 	if (!s)
 		return CLI_FAILED;
 	rc = set(s, domain, on, &err);
 	cli_store_close(&s);
-	return cli_domain_said(rc, domain, &err, cli->command->name);
+	return cli_domain_status(rc, domain, &err, cli->command->name);
 }
 
 int cli_domain_guard(struct cli *cli)
@@ -112,9 +103,7 @@ static int cli_rule_change(struct cli *cli,
 		i++;
 	if (i == sizeof(cli_rules) / sizeof(cli_rules[0]))
 		return cli_usage(cli, "\"%s\" is neither allow-from nor refuse-header", kind);
-	if (!cli_domain_name(cli, cli->args[0], &domain))
-		return CLI_FAILED;
-	s = cli_store_open(cli, 0);
+	s = cli_store_open_domain(cli, 0, &domain);
 	if (!s)
 		return CLI_FAILED;
 	rc = change(s, domain, cli_rules[i].kind, span_str(cli->args[2]), &err);
@@ -143,20 +132,17 @@ static enum rc cli_rule_row(void *arg, struct span domain, enum store_domain_rul
 int cli_domain_rule_list(struct cli *cli)
 {
 	static const struct cli_column columns[] = {{"DOMAIN", "domain", CLI_TEXT}, {"RULE", "rule", CLI_TEXT}, {"VALUE", "value", CLI_TEXT}};
-	struct span domain = SPAN_NONE;
-	struct store *s;
+	struct span domain;
+	struct store *s = cli_store_open_domain(cli, STORE_READ_ONLY, &domain);
 	struct cli_list *list;
 	struct err err = {{0}};
 	enum rc rc;
 
-	if (cli->arg_count && !cli_domain_name(cli, cli->args[0], &domain))
-		return CLI_FAILED;
-	s = cli_store_open(cli, STORE_READ_ONLY);
 	if (!s)
 		return CLI_FAILED;
 	list = cli_list_new(columns, 3, cli->json);
 	rc = store_domain_rule_each(s, domain, cli_rule_row, list, &err);
 	cli_store_close(&s);
 	cli_list_print(&list, "there is no rule; add one with: mailroom domain rule add");
-	return cli_domain_said(rc, domain, &err, "domain rule list");
+	return cli_domain_status(rc, domain, &err, "domain rule list");
 }

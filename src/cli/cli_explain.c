@@ -9,13 +9,13 @@
 #include "cli/cli_explain_print.h"
 
 enum { EXIT_FOUND, EXIT_NOTHING, EXIT_USAGE };
-enum { HEAD_BYTES = 64 << 10, CHUNK_BYTES = 256 << 10, BATCH_LINE_BYTES = 256 << 10 };
+enum { HEAD_BYTES = 64 << 10, CHUNK_BYTES = 256 << 10, BATCH_LINE_BYTES = 256 << 10, EXCERPT_LINES = 40 };
 
 static const char explain_usage[] =
 	"usage: mailroom explain [--json] [--why] [--program NAME] [TEXT ... | FILE | --file FILE]\n"
 	"       mailroom explain [--json] --batch FILE\n"
 	"TEXT is a reply line, an enhanced code (5.7.1), a reply code (503) or the name of a cause. A FILE, or standard\n"
-	"input where nothing is given, may also be a bounce, the protocol of a conversation or the log of a mail server.\n"
+	"input where nothing or - is given, may also be a bounce, the protocol of a conversation or the log of a mail server.\n"
 	"With --batch each line is a text of its own (\\n in it is a line end), and each answer one line of JSON.\n"
 	"--why says what speaks for the causes, --program how the settings are made in that mail program.\n";
 
@@ -45,11 +45,51 @@ static bool explain_read(int fd, struct buf *text, size_t most)
 	return true;
 }
 
-static int explain_log(int fd, struct buf *head, const struct explain_options *o)
+static int explain_one(struct span text, const struct explain_options *o)
+{
+	struct mailroom_answer *a = mailroom_answer_text(text.ptr, text.len);
+	bool found = mailroom_answer_count(a) > 0;
+
+	if (o->json)
+		explain_print_json(a, 0);
+	else
+		explain_print(a, o->why);
+	mailroom_answer_free(a);
+	return found ? EXIT_FOUND : EXIT_NOTHING;
+}
+
+/* A few lines of a log that somebody copied are about one thing, which a table would hide: those with one refusal, and those in which no
+ * line is one but whose words say something. */
+static bool explain_is_excerpt(struct span text)
 {
 	struct mailroom_answer_log *log = mailroom_answer_log_new();
+	struct mailroom_answer *a;
+	uint64_t lines, refusals;
+	bool is;
+
+	mailroom_answer_log_feed(log, text.ptr, text.len);
+	mailroom_answer_log_end(log);
+	lines = mailroom_answer_log_count(log, MAILROOM_ANSWER_LOG_LINES);
+	refusals = mailroom_answer_log_count(log, MAILROOM_ANSWER_LOG_REFUSALS);
+	mailroom_answer_log_free(log);
+	if (lines > EXCERPT_LINES || refusals > 1)
+		return false;
+	if (refusals)
+		return true;
+	a = mailroom_answer_text(text.ptr, text.len);
+	is = mailroom_answer_count(a) > 0;
+	mailroom_answer_free(a);
+	return is;
+}
+
+static int explain_log(int fd, struct buf *head, const struct explain_options *o)
+{
+	struct mailroom_answer_log *log;
 	bool ok = true, more = true, found;
 
+	if (!o->json && head->len < HEAD_BYTES && explain_is_excerpt(buf_span(head)))
+		return explain_one(buf_span(head), o);
+	log = mailroom_answer_log_new();
 	while (more) {
 		mailroom_answer_log_feed(log, head->ptr, head->len);
 		buf_reset(head);
@@ -66,19 +106,6 @@ static int explain_log(int fd, struct buf *head, const struct explain_options *o
 	found = mailroom_answer_log_slug(log, 0) != NULL;
 	mailroom_answer_log_free(log);
 	return !ok ? EXIT_USAGE : found ? EXIT_FOUND : EXIT_NOTHING;
-}
-
-static int explain_one(struct span text, const struct explain_options *o)
-{
-	struct mailroom_answer *a = mailroom_answer_text(text.ptr, text.len);
-	bool found = mailroom_answer_count(a) > 0;
-
-	if (o->json)
-		explain_print_json(a, 0);
-	else
-		explain_print(a, o->why);
-	mailroom_answer_free(a);
-	return found ? EXIT_FOUND : EXIT_NOTHING;
 }
 
 static int explain_stream(int fd, const struct explain_options *o)
@@ -103,8 +130,11 @@ static int explain_stream(int fd, const struct explain_options *o)
 
 static int explain_file(const char *path, const struct explain_options *o)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), rc;
+	int fd, rc;
 
+	if (strcmp(path, "-") == 0)
+		return explain_stream(STDIN_FILENO, o);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0) {
 		fprintf(stderr, "mailroom explain: %s: %s\n", path, strerror(errno));
 		return EXIT_USAGE;
@@ -220,11 +250,13 @@ static int explain_words(int argc, char **argv, const struct explain_options *o)
 	return rc;
 }
 
-/* a path of one word: the file it names, or one that is missing */
+/* a path of one word: the file it names, or one that is missing; "-" is standard input */
 static bool explain_is_file(const char *path)
 {
 	struct stat st;
 
+	if (strcmp(path, "-") == 0)
+		return true;
 	if (stat(path, &st) == 0)
 		return strpbrk(path, "/.") && !S_ISDIR(st.st_mode);
 	return strchr(path, '/') && !strpbrk(path, " :<>@\\\n") && (path[0] < '0' || path[0] > '9');

@@ -7,15 +7,27 @@
 
 enum { REASONS_SHOWN = 3, FIXES_SHOWN = 2, WIDTH_COLUMNS = 100, LIKELY_PERCENT = 60 };
 
-/* "this" server would be wrong: the text is mostly another one's */
+#define AT_SENDING "Administrator of the sending server: "
+#define AT_SERVER "Administrator of the server: "
+#define AT_RECEIVING "Administrator of the recipient's server: "
+
+/* who the two administrators of a cause are, by how its name begins; with others, one server refused what another one sent */
 static const struct {
-	const char *who, *title;
-} explain_roles[] = {
-	{"client", "Mail program: "},
-	{"sender", "Sender: "},
-	{"admin", "Administrator of the server that refused: "},
-	{"remote-admin", "Administrator of the other server: "},
-	{"nobody", ""},
+	const char *slug, *admin, *remote;
+} explain_sides[] = {
+	{"remote-", AT_SENDING, AT_RECEIVING},
+	{"tls-remote-", AT_SENDING, AT_RECEIVING},
+	{"tls-dane-", AT_SENDING, AT_RECEIVING},
+	{"tls-sts-", AT_SENDING, AT_RECEIVING},
+	{"queue-expired", AT_SENDING, AT_RECEIVING},
+	{"dns-failure", AT_SENDING, "Administrator of that domain: "},
+	{"rcpt-domain-not-", AT_SERVER, "Administrator of the recipient's domain: "},
+	{"local-domain-", AT_SENDING, AT_RECEIVING},
+	{"timeout", AT_SERVER, AT_SENDING},
+	{"tls-", AT_SERVER, AT_SENDING},
+	{"server-", AT_SERVER, AT_SENDING},
+	{"port", AT_SERVER, AT_SENDING},
+	{"", "Administrator of the server that refused: ", AT_SENDING},
 };
 
 static const struct {
@@ -31,12 +43,17 @@ static const struct {
 	{"mailroom", "a mailroom server"},
 };
 
-static const char *explain_role_title(const char *who)
+static const char *explain_role_title(const char *slug, const char *who)
 {
-	for (size_t i = 0; i < sizeof(explain_roles) / sizeof(explain_roles[0]); i++)
-		if (strcmp(explain_roles[i].who, who) == 0)
-			return explain_roles[i].title;
-	return "";
+	size_t side = 0;
+
+	if (strcmp(who, "client") == 0)
+		return "Mail program: ";
+	if (strcmp(who, "sender") == 0)
+		return "Sender: ";
+	while (!span_starts(span_str(slug), span_str(explain_sides[side].slug)))
+		side++;
+	return strcmp(who, "admin") == 0 ? explain_sides[side].admin : strcmp(who, "remote-admin") == 0 ? explain_sides[side].remote : "";
 }
 
 static const char *explain_retry_words(const char *retry)
@@ -161,7 +178,7 @@ static void explain_print_fixes(const char *slug, size_t most)
 {
 	puts("  What to do");
 	for (size_t i = 0; i < most && mailroom_cause_fix_who(slug, i); i++)
-		explain_print_words(4, 2, explain_role_title(mailroom_cause_fix_who(slug, i)), mailroom_cause_fix_what(slug, i));
+		explain_print_words(4, 2, explain_role_title(slug, mailroom_cause_fix_who(slug, i)), mailroom_cause_fix_what(slug, i));
 }
 
 static void explain_print_why(const struct mailroom_answer *a, size_t i)
@@ -174,8 +191,6 @@ static void explain_print_why(const struct mailroom_answer *a, size_t i)
 		explain_print_words(2, 2, "Speaks against it: ", mailroom_answer_against(a, i));
 	if (mailroom_answer_known_from(a, i)[0])
 		explain_print_words(2, 2, "These words are known from: ", mailroom_answer_known_from(a, i));
-	if (mailroom_answer_note(a, i)[0])
-		explain_print_words(2, 2, "Note: ", mailroom_answer_note(a, i));
 	if (mailroom_cause_code_is_permanent(slug) && !mailroom_cause_is_permanent(slug))
 		puts("  The code says for ever; this cause ends by itself.");
 }
@@ -201,6 +216,8 @@ static void explain_print_cause(const struct mailroom_answer *a, size_t i, size_
 			explain_print_words(4, 2, "- ", mailroom_cause_likely(slug, k));
 	}
 	explain_print_fixes(slug, why ? SIZE_MAX : FIXES_SHOWN);
+	if (mailroom_answer_note(a, i)[0]) /* what holds for this server alone */
+		explain_print_words(2, 2, "Note: ", mailroom_answer_note(a, i));
 	printf("  Try again: %s\n", explain_retry_words(mailroom_cause_retry(slug)));
 }
 
@@ -211,7 +228,7 @@ static void explain_print_who(const struct mailroom_answer *a)
 	for (size_t i = 0; i < sizeof(explain_speakers) / sizeof(explain_speakers[0]); i++) {
 		if (strcmp(explain_speakers[i].speaker, mailroom_answer_speaker(a)) != 0)
 			continue;
-		printf("  Said by: %s%s%s%s\n", explain_speakers[i].words, name[0] ? " (" : "", name, name[0] ? ")" : "");
+		printf("  Said by: %s%s%s\n", explain_speakers[i].words, name[0] ? "; in the words of: " : "", name);
 		return;
 	}
 	if (name[0])
@@ -285,16 +302,21 @@ static void explain_print_row(const struct mailroom_answer_log *log, size_t row,
 	if (why) {
 		explain_print_words(12, 0, "", mailroom_cause_meaning(slug));
 		for (size_t i = 0; mailroom_cause_fix_who(slug, i); i++)
-			explain_print_words(12, 2, explain_role_title(mailroom_cause_fix_who(slug, i)), mailroom_cause_fix_what(slug, i));
+			explain_print_words(12, 2, explain_role_title(slug, mailroom_cause_fix_who(slug, i)),
+					    mailroom_cause_fix_what(slug, i));
 	}
 }
 
 void explain_print_log(const struct mailroom_answer_log *log, bool why)
 {
+	uint64_t lines = mailroom_answer_log_count(log, MAILROOM_ANSWER_LOG_LINES);
 	uint64_t refusals = mailroom_answer_log_count(log, MAILROOM_ANSWER_LOG_REFUSALS);
+	uint64_t followed = mailroom_answer_log_count(log, MAILROOM_ANSWER_LOG_CONSEQUENCES);
 
-	printf("%" PRIu64 " lines, %" PRIu64 " refusals", mailroom_answer_log_count(log, MAILROOM_ANSWER_LOG_LINES), refusals);
-	printf(", %" PRIu64 " more that only followed from these.\n", mailroom_answer_log_count(log, MAILROOM_ANSWER_LOG_CONSEQUENCES));
+	printf("%" PRIu64 " line%s, %" PRIu64 " refusal%s", lines, lines == 1 ? "" : "s", refusals, refusals == 1 ? "" : "s");
+	if (followed)
+		printf(", %" PRIu64 " more that only followed from these", followed);
+	puts(".");
 	if (mailroom_answer_log_slug(log, 0))
 		puts("     count  cause                        first .. last");
 	for (size_t row = 0; mailroom_answer_log_slug(log, row); row++)

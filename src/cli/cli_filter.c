@@ -65,9 +65,7 @@ int cli_filter_account(struct cli *cli, struct store *s, struct store_account *o
 	if (!cli_address(cli, cli->args[0], &address))
 		return CLI_FAILED;
 	rc = store_account_get(s, address, &cli->mem, out, &err);
-	if (rc == RC_NONE)
-		return cli_fail("there is no account %.*s; mailroom account list shows all", SPAN_FMT(address));
-	return rc == RC_OK ? CLI_OK : cli_store_failed(rc, &err, "looking for the account");
+	return cli_account_status(rc, address, &err, "looking for the account");
 }
 
 static int cli_filter_get(struct cli *cli, struct store *s, struct span *account_out, struct span *script_out, int64_t *changed_ms_out)

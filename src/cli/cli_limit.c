@@ -3,6 +3,7 @@
 
 #include "base/net.h"
 #include "base/num.h"
+#include "cli/cli_account.h"
 #include "cli/cli_commands.h"
 #include "cli/cli_db.h"
 #include "cli/cli_print.h"
@@ -214,7 +215,7 @@ static int cli_limit_failures(struct cli_limits *l, const char *peer, struct spa
 		return CLI_FAILED;
 	rc = cred_throttle_secret(c, secret, &l->err);
 	if (rc == RC_OK) {
-		row.key = auth_throttle_key(secret, span_str(peer), account);
+		row.key = auth_throttle_key(secret, span_str(peer), cli_login_name(l->cli, account));
 		rc = cred_throttle_get(c, CRED_THROTTLE_FAILURES, row.key, &kept, &l->err);
 	}
 	cli_cred_close(&c);
@@ -268,9 +269,7 @@ static bool cli_limit_account(struct cli_limits *l, const char *text, struct sto
 	if (!cli_address(l->cli, text, &address))
 		return false;
 	rc = store_account_get(l->store, address, &l->cli->mem, out, &l->err);
-	if (rc == RC_NONE)
-		return cli_fail("there is no account %s; mailroom account list shows all", text), false;
-	return rc == RC_OK || (cli_store_failed(rc, &l->err, "looking for the account"), false);
+	return cli_account_status(rc, span_str(text), &l->err, "looking for the account") == CLI_OK;
 }
 
 static bool cli_limit_ip(const char *text)
@@ -484,7 +483,7 @@ static enum rc cli_reset_failures(struct cli_limits *l, const char *peer, struct
 		return err_set(&l->err, RC_IO, "it could not be opened");
 	rc = cred_throttle_secret(c, secret, &l->err);
 	if (rc == RC_OK)
-		rc = cred_throttle_reset(c, auth_throttle_key(secret, span_str(peer), account), &l->err);
+		rc = cred_throttle_reset(c, auth_throttle_key(secret, span_str(peer), cli_login_name(l->cli, account)), &l->err);
 	cli_cred_close(&c);
 	return rc;
 }

@@ -77,7 +77,7 @@ static enum rc mail_row(void *arg, const struct store_mail_item *m)
 int cli_mail_list(struct cli *cli)
 {
 	static const struct cli_column columns[] = {{"UID", "uid", CLI_NUMBER}, {"RECEIVED", "received", CLI_TIME_MS}, {"SIZE", "bytes", CLI_BYTES},
-		{"SENDER", "sender", CLI_TEXT}, {"RECIPIENT", "recipient", CLI_TEXT}, {"FOLDER", "folder", CLI_TEXT}, {"FLAGS", "flags", CLI_TEXT}};
+		{"SENDER", "sender", CLI_ADDRESS}, {"RECIPIENT", "recipient", CLI_ADDRESS}, {"FOLDER", "folder", CLI_TEXT}, {"FLAGS", "flags", CLI_TEXT}};
 	const char *folder = cli_get(cli, "folder");
 	struct span wanted = !folder ? SPAN_LIT("*") : span_eq_nocase(span_str(folder), SPAN_LIT("INBOX")) ? SPAN_NONE : span_str(folder);
 	struct store *s = cli_store_open(cli, STORE_READ_ONLY);

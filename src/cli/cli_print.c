@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "mail/address.h"
 
 enum { CLI_CELL_SHOWN = 200, CLI_LIST_ROWS = 1000 /* that are kept to find how wide columns are; a longer list is printed so many at a time */ };
 
@@ -62,6 +63,21 @@ json_t *cli_json_text(struct span text)
 	return j;
 }
 
+void cli_write_address(struct buf *out, struct span address, size_t max)
+{
+	uint8_t room[LIMIT_DOMAIN_BYTES];
+	size_t at = address.len;
+
+	while (at > 0 && address.ptr[at - 1] != '@')
+		at--;
+	if (at == 0 || at >= max || span_is_ascii(span_from(address, at))) {
+		buf_add_safe(out, address, max);
+		return;
+	}
+	buf_add_safe(out, span_head(address, at), max);
+	buf_add_safe(out, address_domain_key(span_from(address, at), room), max - at);
+}
+
 void cli_write_bytes(struct buf *out, uint64_t bytes)
 {
 	static const char *const units[] = {"B", "KB", "MB", "GB", "TB", "PB"};
@@ -98,7 +114,7 @@ static json_t *cli_cell_json(const struct cli_column *c, const struct cli_cell *
 	json_t *j;
 
 	switch (c->kind) {
-	case CLI_TEXT: case CLI_HIDDEN:
+	case CLI_TEXT: case CLI_ADDRESS: case CLI_HIDDEN:
 		return cli_json_text(cell->text);
 	case CLI_NUMBER: case CLI_BYTES:
 		return json_integer(cell->number);
@@ -124,6 +140,8 @@ static char *cli_cell_text(const struct cli_column *c, const struct cli_cell *ce
 	buf_init(&text, 4096);
 	if (c->kind == CLI_TEXT && cell->text.len)
 		buf_add_safe(&text, cell->text, CLI_CELL_SHOWN);
+	else if (c->kind == CLI_ADDRESS && cell->text.len)
+		cli_write_address(&text, cell->text, CLI_CELL_SHOWN);
 	else if (c->kind == CLI_NUMBER)
 		buf_printf(&text, "%" PRId64, cell->number);
 	else if (c->kind == CLI_BYTES && !(cell->none && cell->number == 0))

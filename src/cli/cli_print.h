@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 
-enum cli_kind { CLI_TEXT, CLI_NUMBER, CLI_BYTES, CLI_TIME_MS, CLI_YES, CLI_HIDDEN /* JSON only, text */ };
+enum cli_kind { CLI_TEXT, CLI_ADDRESS /* cli_write_address */, CLI_NUMBER, CLI_BYTES, CLI_TIME_MS, CLI_YES, CLI_HIDDEN /* JSON only, text */ };
 
 struct cli_column {
 	const char *title; /* in the table */
@@ -17,7 +17,7 @@ struct cli_column {
 };
 
 struct cli_cell {
-	struct span text; /* TEXT, HIDDEN; empty: "-" in the table */
+	struct span text; /* TEXT, ADDRESS, HIDDEN; empty: "-" in the table */
 	int64_t number;   /* the others; BYTES: 0 is "-" where `none` is set, TIME: 0 is "-" and null */
 	bool none;
 };
@@ -34,6 +34,8 @@ void cli_print_json(json_t *value);
 
 /* a JSON string of any bytes: as they are where they are UTF-8, else made safe */
 json_t *cli_json_text(struct span text);
+/* a mail address made safe for a terminal, whatever letters that one has: a domain beyond ASCII by its A-labels; at most max bytes of it */
+void cli_write_address(struct buf *out, struct span address, size_t max);
 void cli_write_bytes(struct buf *out, uint64_t bytes); /* "12.3 MB" */
 void cli_write_time(struct buf *out, int64_t wall_ms);  /* "2024-05-01 12:00:00Z" */
 

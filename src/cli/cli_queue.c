@@ -132,7 +132,7 @@ int64_t cli_queue_next(const struct store_queue_listed *l)
 /* ---- list */
 
 static const struct cli_column cli_queue_columns[] = {{"ID", "id", CLI_TEXT}, {"RECEIVED", "received", CLI_TIME_MS}, {"SIZE", "bytes", CLI_BYTES},
-	{"SENDER", "sender", CLI_TEXT}, {"RECIPIENT", "recipient", CLI_TEXT}, {"STATE", "state", CLI_TEXT}, {"TRIES", "attempts", CLI_NUMBER},
+	{"SENDER", "sender", CLI_ADDRESS}, {"RECIPIENT", "recipient", CLI_ADDRESS}, {"STATE", "state", CLI_TEXT}, {"TRIES", "attempts", CLI_NUMBER},
 	{"NEXT TRY", "next_try", CLI_TIME_MS}, {"WHY", "why", CLI_TEXT}, {"", "account", CLI_HIDDEN}, {"", "message_id", CLI_HIDDEN}, {"", "destination", CLI_HIDDEN},
 	{"", "cause", CLI_HIDDEN}, {"", "host", CLI_HIDDEN}, {"", "address", CLI_HIDDEN}, {"", "tls", CLI_HIDDEN}, {"", "words", CLI_HIDDEN}};
 enum { CLI_QUEUE_COLUMNS = sizeof(cli_queue_columns) / sizeof(cli_queue_columns[0]) };
@@ -276,7 +276,7 @@ static enum rc cli_queue_show_row(void *arg, const struct store_queue_listed *l)
 		json_array_append_new(json_object_get(shown->json, "recipients"), cli_show_json(l, buf_span(&next), buf_span(&last), buf_span(&why)));
 	} else {
 		buf_printf(&shown->text, "%-12s", "recipient");
-		buf_add_safe(&shown->text, l->q.rcpt, 1000);
+		cli_write_address(&shown->text, l->q.rcpt, 1000);
 		buf_add_str(&shown->text, "  ");
 		buf_add_safe(&shown->text, l->q.state, 100);
 		buf_printf(&shown->text, ", %u tries%s%s\n            ", l->q.attempts, next.len ? ", next " : "", buf_cstr(&next));

@@ -7,13 +7,10 @@
 static int cli_send_as_change(struct cli *cli, enum rc (*change)(struct store *s, struct span account, struct span what, struct err *err))
 {
 	struct span account;
-	struct store *s;
+	struct store *s = cli_store_open_address(cli, 0, &account);
 	struct err err = {{0}};
 	enum rc rc;
 
-	if (!cli_address(cli, cli->args[0], &account))
-		return CLI_FAILED;
-	s = cli_store_open(cli, 0);
 	if (!s)
 		return CLI_FAILED;
 	rc = change(s, account, span_str(cli->args[1]), &err);
@@ -43,25 +40,20 @@ static enum rc cli_send_as_row(void *arg, struct span address)
 
 int cli_send_as_list(struct cli *cli)
 {
-	static const struct cli_column columns[] = {{"ADDRESS", "address", CLI_TEXT}};
+	static const struct cli_column columns[] = {{"ADDRESS", "address", CLI_ADDRESS}};
 	struct span account;
-	struct store *s;
+	struct store *s = cli_store_open_address(cli, STORE_READ_ONLY, &account);
 	struct cli_list *list;
 	struct err err = {{0}};
 	enum rc rc;
 
-	if (!cli_address(cli, cli->args[0], &account))
-		return CLI_FAILED;
-	s = cli_store_open(cli, STORE_READ_ONLY);
 	if (!s)
 		return CLI_FAILED;
 	list = cli_list_new(columns, 1, cli->json);
 	rc = store_send_as_each(s, account, cli_send_as_row, list, &err);
 	cli_store_close(&s);
 	cli_list_print(&list, "it may send as its own addresses and nothing else; grant more with: mailroom account send-as add");
-	if (rc == RC_NONE)
-		return cli_no_account(account);
-	return rc == RC_OK ? CLI_OK : cli_store_failed(rc, &err, "account send-as list");
+	return cli_account_status(rc, account, &err, "account send-as list");
 }
 
 int cli_account_sending(struct cli *cli)
@@ -74,14 +66,10 @@ int cli_account_sending(struct cli *cli)
 
 	if (!cli_on_off(cli, cli->args[1], &on))
 		return CLI_USAGE;
-	if (!cli_address(cli, cli->args[0], &account))
-		return CLI_FAILED;
-	s = cli_store_open(cli, 0);
+	s = cli_store_open_address(cli, 0, &account);
 	if (!s)
 		return CLI_FAILED;
 	rc = store_account_set_sending(s, account, on, &err);
 	cli_store_close(&s);
-	if (rc == RC_NONE)
-		return cli_no_account(account);
-	return rc == RC_OK ? CLI_OK : cli_store_failed(rc, &err, "account sending");
+	return cli_account_status(rc, account, &err, "account sending");
 }

@@ -9,8 +9,10 @@
 #include "cli/cli_db.h"
 #include "cli/cli_print.h"
 #include "cli/cli_queue.h"
+#include "mail/address.h"
 
-enum { WHY_REF_DIGITS = 8, WHY_QUEUE_DIGITS = 6, WHY_DAY_S = 24 * 3600, WHY_LIMIT_MOST = 100000, WHY_OUT_BYTES = 256 << 20, WHY_ALIAS_DEPTH = 10 };
+enum { WHY_REF_DIGITS = 8, WHY_QUEUE_DIGITS = 6, WHY_DAY_S = 24 * 3600, WHY_LIMIT_MOST = 100000, WHY_OUT_BYTES = 256 << 20, WHY_ALIAS_DEPTH = 10,
+	WHY_ADDRESS_BYTES = 1024 };
 
 const struct cli_option cli_why_options[] = {
 	{"account", "ADDRESS", "what happened to this account, this sender or recipient, or to whoever typed this login name", false},
@@ -105,7 +107,10 @@ static int why_take_peer(struct why *w, const char *text)
 
 static int why_take_account(struct why *w, const char *text)
 {
-	w->addresses[0] = span_str(text);
+	uint8_t room[WHY_ADDRESS_BYTES];
+	struct span key = strchr(text, '@') ? address_text_key(span_str(text), room, sizeof(room)) : SPAN_NONE;
+
+	w->addresses[0] = key.len ? arena_copy(&w->cli->mem, key) : span_str(text);
 	w->filter.address_count = 1;
 	w->is_account = true;
 	return CLI_OK;
@@ -214,8 +219,8 @@ static enum rc why_alias(void *arg, const struct store_alias *a)
 	bool leads = false, known = false;
 
 	for (size_t i = 0; i < w->filter.address_count; i++) {
-		leads |= span_eq_nocase(w->addresses[i], a->target);
-		known |= span_eq_nocase(w->addresses[i], a->address);
+		leads |= address_text_same(w->addresses[i], a->target);
+		known |= address_text_same(w->addresses[i], a->address);
 	}
 	if (leads && !known && w->filter.address_count < WHY_ADDRESSES)
 		w->addresses[w->filter.address_count++] = arena_copy(&w->cli->mem, a->address);
@@ -260,7 +265,7 @@ static enum rc why_queue_row(void *arg, const struct store_queue_listed *l)
 
 	buf_add_str(said->out, said->count++ ? "" : "In the queue now:\n");
 	buf_add_str(said->out, "  ");
-	buf_add_safe(said->out, l->q.rcpt, 320);
+	cli_write_address(said->out, l->q.rcpt, 320);
 	buf_add_str(said->out, ": ");
 	buf_add_safe(said->out, l->q.state, 100);
 	buf_printf(said->out, ", %u tries", l->q.attempts);

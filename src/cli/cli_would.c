@@ -8,6 +8,7 @@
 #include "cli/cli_db.h"
 #include "cli/cli_print.h"
 #include "cli/cli_relay.h"
+#include "mail/address.h"
 #include "role/role_store_rates.h"
 #include "role/would.h"
 
@@ -115,8 +116,8 @@ struct would_out {
 	bool helps;
 };
 
-/* The server asks the DNS besides, which this command does not: the domain that it asks for; empty: it does not */
-static struct span would_dns_domain(const struct would_out *o)
+/* The server asks the DNS besides, which this command does not: the domain that it asks for, in `room`; empty: it does not */
+static struct span would_dns_domain(const struct would_out *o, uint8_t room[LIMIT_DOMAIN_BYTES])
 {
 	struct span to = o->c->to, domain = SPAN_NONE;
 
@@ -128,7 +129,8 @@ static struct span would_dns_domain(const struct would_out *o)
 		return SPAN_NONE;
 	if ((o->w->decided.found.tag & STORE_TAG_MASK) != STORE_TAG_FOREIGN || o->conf->delivery_has_smarthost || conf_route_find(o->conf, domain))
 		return SPAN_NONE;
-	return span_is_vchar(domain) && domain.ptr[0] != '[' ? domain : SPAN_NONE;
+	domain = address_domain_key(domain, room);
+	return domain.len && span_is_vchar(domain) && domain.ptr[0] != '[' ? domain : SPAN_NONE;
 }
 
 static void would_ways(struct would_out *o)
@@ -143,6 +145,7 @@ static json_t *would_json(const struct would_out *o)
 {
 	const struct would_answer *w = o->w;
 	json_t *j = json_object(), *ways = json_array();
+	uint8_t room[LIMIT_DOMAIN_BYTES];
 	struct buf where;
 
 	buf_init(&where, WOULD_WHERE_BYTES);
@@ -161,8 +164,8 @@ static json_t *would_json(const struct would_out *o)
 	for (size_t i = 0; i < o->change_count && o->helps; i++)
 		json_array_append_new(ways, json_pack("{s:s, s:s}", "change", policy_change_name(o->changes[i]), "words", policy_change_words(o->changes[i])));
 	json_object_set_new(j, "way_out", ways);
-	if (would_dns_domain(o).len)
-		json_object_set_new(j, "dns_asked_for", cli_json_text(would_dns_domain(o)));
+	if (would_dns_domain(o, room).len)
+		json_object_set_new(j, "dns_asked_for", cli_json_text(would_dns_domain(o, room)));
 	buf_clear(&where);
 	return j;
 }
@@ -187,6 +190,7 @@ static void would_print_reply(struct span reply)
 static void would_print(const struct would_out *o)
 {
 	const struct would_answer *w = o->w;
+	uint8_t room[LIMIT_DOMAIN_BYTES];
 	struct buf where;
 
 	buf_init(&where, WOULD_WHERE_BYTES);
@@ -199,8 +203,8 @@ static void would_print(const struct would_out *o)
 		printf("  without sign-in, by its %s\n", policy_by_name(o->c->relay.by));
 	printf("  the server says\n");
 	would_print_reply(w->reply);
-	if (would_dns_domain(o).len)
-		printf("  unless the DNS says that this domain does not exist or takes no mail: mailroom dns %.*s\n", SPAN_FMT(would_dns_domain(o)));
+	if (would_dns_domain(o, room).len)
+		printf("  unless the DNS says that this domain does not exist or takes no mail: mailroom dns %.*s\n", SPAN_FMT(would_dns_domain(o, room)));
 	for (size_t i = 0; i < o->change_count && o->helps; i++)
 		printf("%s%s\n", i == 0 ? "  it would be accepted, if you\n    " : "    and ", policy_change_words(o->changes[i]));
 	if (!w->accepted && (!o->helps || !o->change_count))

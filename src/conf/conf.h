@@ -153,7 +153,7 @@ void conf_where(const struct conf *c, const char *section, const char *title, co
 /* a list of rates as settings and the command line take it ("100/min 2000/day", "" for none). RC_BAD with what would be right */
 enum rc conf_rates_parse(struct span text, struct conf_rates *out, struct err *err) RC_WARN;
 void conf_rates_write(const struct conf_rates *r, struct buf *out);
-/* the route for mail to this domain (lower case): exact names before the longest ".suffix" before "*"; NULL: none */
+/* the route for mail to this domain, in any of its forms: exact names before the longest ".suffix" before "*"; NULL: none */
 const struct conf_route *conf_route_find(const struct conf *c, struct span domain);
 /* a list with a blank between its entries: cuts the first off; false: it is empty */
 bool conf_list_next(const char **rest, struct span *out);

@@ -1,5 +1,6 @@
 /* Mail that leaves: smarthosts and routes have to be whole and name each other rightly. */
 #include "conf/conf_internal.h"
+#include "mail/address.h"
 
 enum { CONF_PORTS_OUT = 100 }; /* different ones: the walls of a relay list each */
 
@@ -218,8 +219,11 @@ static size_t conf_pattern_fits(struct span pattern, struct span domain)
 
 const struct conf_route *conf_route_find(const struct conf *c, struct span domain)
 {
+	uint8_t room[LIMIT_DOMAIN_BYTES];
 	const struct conf_route *best = NULL;
 	size_t most = 0;
+
+	domain = address_domain_key(domain, room);
 
 	for (size_t i = 0; i < c->route_count; i++) {
 		const char *rest = c->routes[i].domains;

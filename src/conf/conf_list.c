@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "conf/conf_setting.h"
+#include "mail/address.h"
 
 static struct span conf_word(struct span *rest)
 {
@@ -169,17 +170,38 @@ static enum rc conf_server_read(enum conf_type type, struct span all, struct spa
 	return RC_OK;
 }
 
+/* A name of a host with letters beyond ASCII as its A-labels, by which it is looked up; a dot in front and what follows ":" or "@" stay. In `room`, or the word
+ * itself. */
+static struct span conf_word_ascii(struct span word, struct buf *room)
+{
+	struct span name = word.ptr[0] == '.' ? span_from(word, 1) : word;
+	size_t end = span_find(name, ':') < span_find(name, '@') ? span_find(name, ':') : span_find(name, '@');
+
+	buf_reset(room);
+	if (span_is_ascii(word))
+		return word;
+	if (word.ptr[0] == '.')
+		buf_add_byte(room, '.');
+	if (!address_domain_ascii(room, span_head(name, end)))
+		return word;
+	buf_add(room, span_from(name, end));
+	return room->overflow ? word : buf_span(room);
+}
+
 static enum rc conf_words_read(enum conf_type type, struct span text, struct arena *mem, const char **to, struct err *err)
 {
 	struct span rest = text, word;
-	struct buf words;
+	struct buf words, ascii;
 	enum rc rc = RC_OK;
 	char *copy;
 
 	buf_init(&words, CONF_VALUE_BYTES + 1);
+	buf_init(&ascii, CONF_VALUE_BYTES);
 	while (rc == RC_OK && (word = conf_word(&rest)).len) {
 		struct conf_hop hop;
 
+		if (type != CONF_NAMES)
+			word = conf_word_ascii(word, &ascii);
 		if (type == CONF_NAMES && !conf_name_ok(word))
 			rc = conf_bad(err, word, "is not a name", "up to 32 letters, digits, dots and hyphens");
 		else if (type == CONF_DOMAINS && !conf_host_ok(word))
@@ -197,6 +219,7 @@ static enum rc conf_words_read(enum conf_type type, struct span text, struct are
 	copy = rc == RC_OK ? arena_str(mem, buf_span(&words)) : NULL;
 	if (copy && to)
 		*to = copy;
+	buf_clear(&ascii);
 	buf_clear(&words);
 	return rc;
 }

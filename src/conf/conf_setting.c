@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 
 #include "base/num.h"
+#include "mail/address.h"
 
 const char *const conf_kinds[] = {"mx", "submission", "pop3", NULL};
 const char *const conf_tls_names[] = {"none", "starttls", "implicit", NULL};
@@ -294,14 +295,12 @@ static const char *conf_mechanisms_read(struct span text, struct arena *mem, str
 
 static const char *conf_host_read(struct span text, const char *is, struct arena *mem, struct err *err)
 {
-	char *copy;
+	uint8_t room[LIMIT_DOMAIN_BYTES];
+	struct span name = address_domain_key(text, room); /* by its A-labels, however it is written */
 
-	if (text.len && !conf_host_ok(text))
+	if (text.len && !conf_host_ok(name))
 		return conf_bad(err, text, is, "one such as mail.example.org"), NULL;
-	copy = arena_str(mem, text);
-	for (char *p = copy; p && *p; p++)
-		*p = (char)byte_lower((uint8_t)*p);
-	return copy;
+	return arena_str(mem, name);
 }
 
 /* text of any kind without control characters */
@@ -328,7 +327,7 @@ static const char *conf_text_read(const struct conf_setting *s, struct span text
 	if (s->type == CONF_TEXT)
 		return conf_plain_read(s, text, mem, err);
 	if (s->type == CONF_HOP)
-		return text.len == 0 || conf_host_ok(text) ? conf_host_read(text, "", mem, err) : conf_ip_read(text, mem, err);
+		return text.len == 0 || !span_is_ascii(text) || conf_host_ok(text) ? conf_host_read(text, "is not a host name", mem, err) : conf_ip_read(text, mem, err);
 	if (s->type == CONF_PATH)
 		return conf_path_read(text, home, mem, err);
 	if (s->type == CONF_MECHANISMS)

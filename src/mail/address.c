@@ -452,7 +452,8 @@ void address_key(struct buf *out, const struct address *a)
 	for (size_t i = 0; i < a->local.len; i++)
 		buf_add_byte(out, byte_lower(a->local.ptr[i]));
 	buf_add_byte(out, '@');
-	buf_add(out, a->domain);
+	if (span_is_ascii(a->domain) || !address_domain_ascii(out, a->domain))
+		buf_add(out, a->domain);
 }
 
 const char *address_fault_name(enum address_fault f)

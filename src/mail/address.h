@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/limits.h"
 
 struct address {
 	struct span local;  /* without quotes and backslashes, case kept; empty in the null address */
@@ -47,9 +48,20 @@ enum address_fault address_parse_path(struct span text, unsigned flags, struct a
 static inline bool address_is_null(const struct address *a) { return a->local.len == 0 && a->domain.len == 0; }
 /* the one address writer: quotes the local part where needed; "" for the null address; no brackets */
 void address_write(struct buf *out, const struct address *a);
-/* one form per mailbox, for look-ups: local part lower-cased (ASCII) and written unquoted as its raw bytes + "@" + domain;
+/* The domain as the DNS and servers without SMTPUTF8 know it: A-labels (RFC 5890), lower case. false: it has no such form, and nothing was written. */
+bool address_domain_ascii(struct buf *out, struct span domain);
+/* the same for an address, as address_write does; false: its local part is beyond ASCII, too, and nothing was written */
+bool address_write_ascii(struct buf *out, const struct address *a);
+/* one form per mailbox, for look-ups: local part lower-cased (ASCII) and written unquoted as its raw bytes + "@" + domain as address_domain_key has it;
  * "" for the null address, "postmaster@" for the one without a domain */
 void address_key(struct buf *out, const struct address *a);
+/* One form per domain, for look-ups: that of address_domain_ascii; the text in lower case (ASCII) where it has none. In `room`; SPAN_NONE: longer than any. */
+struct span address_domain_key(struct span domain, uint8_t room[LIMIT_DOMAIN_BYTES]);
+/* the same for the text of an address (or of a domain: what stands behind the last @ is one), not parsed: quotes stay. SPAN_NONE: there is no room for it */
+struct span address_text_key(struct span text, uint8_t *room, size_t size);
+/* do these two texts mean the same domain; the same mailbox? */
+bool address_domain_same(struct span a, struct span b);
+bool address_text_same(struct span a, struct span b);
 const char *address_fault_name(enum address_fault f); /* words for a person: "the local part (before the @) is malformed" */
 
 /* A host name as in EHLO (RFC 5321 4.1.1.1): domain or address literal. Underscores are tolerated, as most servers do. */

@@ -79,6 +79,27 @@ bool sieve_test_exists(struct sieve_run *r, const struct sieve_node *n)
 	return true;
 }
 
+/* does any of the fields that the first argument names match? */
+static bool test_fields(struct sieve_run *r, const struct sieve_node *n,
+	bool (*match)(struct sieve_run *r, struct sieve_match *m, const struct sieve_walk *w, const struct sieve_field *f, unsigned part))
+{
+	struct sieve_match m;
+
+	if (!sieve_match_init(r, n, &n->args[1], &m))
+		return false;
+	for (unsigned i = 0; i < n->args[0].count; i++) {
+		struct sieve_field field;
+		struct sieve_walk w;
+		unsigned part;
+
+		sieve_walk_begin(r, n, sieve_expand(r, n, &n->args[0].strings[i]), &w);
+		while (sieve_walk_next(&w, &field, &part))
+			if (match(r, &m, &w, &field, part))
+				return !r->ended;
+	}
+	return sieve_match_end(r, &m);
+}
+
 /* --- header --- */
 
 /* "text/plain" of "Text/Plain; charset=x"; what the MIME reader says of Content-Type, since one parse has to serve all */
@@ -131,21 +152,7 @@ static bool match_field(struct sieve_run *r, struct sieve_match *m, const struct
 
 bool sieve_test_header(struct sieve_run *r, const struct sieve_node *n)
 {
-	struct sieve_match m;
-
-	if (!sieve_match_init(r, n, &n->args[1], &m))
-		return false;
-	for (unsigned i = 0; i < n->args[0].count; i++) {
-		struct sieve_field field;
-		struct sieve_walk w;
-		unsigned part;
-
-		sieve_walk_begin(r, n, sieve_expand(r, n, &n->args[0].strings[i]), &w);
-		while (sieve_walk_next(&w, &field, &part))
-			if (match_field(r, &m, &w, &field, part))
-				return !r->ended;
-	}
-	return sieve_match_end(r, &m);
+	return test_fields(r, n, match_field);
 }
 
 /* --- addresses --- */
@@ -167,7 +174,7 @@ static bool address_part(const struct sieve_node *n, struct span all, struct spa
 	return !sieve_node_has(n, SIEVE_TAG_DETAIL) || plus < local.len;
 }
 
-static bool match_addresses(struct sieve_run *r, struct sieve_match *m, struct span value)
+static bool match_addresses(struct sieve_run *r, struct sieve_match *m, const struct sieve_walk *w, const struct sieve_field *f, unsigned part_number)
 {
 	struct words_address a;
 	struct words_list list;
@@ -175,7 +182,8 @@ static bool match_addresses(struct sieve_run *r, struct sieve_match *m, struct s
 	struct span part;
 	bool found = false;
 
-	words_list_init(&list, value);
+	(void)w, (void)part_number;
+	words_list_init(&list, f->raw);
 	arena_init(&names, LIMIT_SIEVE_SCRATCH_BYTES); /* of one address */
 	while (!found && sieve_run_spend(r, m->node, SIEVE_STEPS_FIELD) && words_list_next(&list, &names, &a)) {
 		bool whole = !(m->node->tags & (SIEVE_TAG(LOCALPART) | SIEVE_TAG(DOMAIN) | SIEVE_TAG(USER) | SIEVE_TAG(DETAIL)));
@@ -192,21 +200,7 @@ static bool match_addresses(struct sieve_run *r, struct sieve_match *m, struct s
 
 bool sieve_test_address(struct sieve_run *r, const struct sieve_node *n)
 {
-	struct sieve_match m;
-
-	if (!sieve_match_init(r, n, &n->args[1], &m))
-		return false;
-	for (unsigned i = 0; i < n->args[0].count; i++) {
-		struct sieve_field field;
-		struct sieve_walk w;
-		unsigned part;
-
-		sieve_walk_begin(r, n, sieve_expand(r, n, &n->args[0].strings[i]), &w);
-		while (sieve_walk_next(&w, &field, &part))
-			if (match_addresses(r, &m, field.raw))
-				return !r->ended;
-	}
-	return sieve_match_end(r, &m);
+	return test_fields(r, n, match_addresses);
 }
 
 /* the null address is "" whatever part of it is asked for (RFC 5228 5.4) */

@@ -103,7 +103,7 @@ void auth_history_signin(struct auth_history *h, const struct auth_record *r)
 
 	if (!h)
 		return;
-	m = (struct msg_history){.kind = r->cause == CAUSE_NONE ? HISTORY_SIGNIN_OK : HISTORY_SIGNIN_FAILED, .ago_ms = (uint32_t)(clock_mono_ms() - r->at_ms), .session = r->session, .cause = (uint16_t)r->cause,
+	m = (struct msg_history){.kind = r->cause == CAUSE_NONE ? HISTORY_SIGNIN_OK : HISTORY_SIGNIN_FAILED, .at_ms = r->at_ms, .session = r->session, .cause = (uint16_t)r->cause,
 		.ms = r->ms, .service = span_head(span_str(r->service), REPORT_SERVICE_BYTES), .peer = span_head(span_str(r->peer), REPORT_PEER_BYTES),
 		.tls = r->tls ? SPAN_LIT("yes") : SPAN_LIT("no"), .account = span_head(span_str(r->account), REPORT_ADDRESS_BYTES),
 		.login = span_head(span_str(r->name), REPORT_ADDRESS_BYTES), .mechanism = span_head(span_str(r->mechanism), REPORT_MECHANISM_BYTES),
@@ -125,7 +125,7 @@ void auth_history_signin(struct auth_history *h, const struct auth_record *r)
 
 void auth_history_window(struct auth_history *h, bool open, struct span peer, struct span account, struct span service)
 {
-	struct msg_history m = {.kind = open ? HISTORY_WINDOW_OPENED : HISTORY_WINDOW_CLOSED, .peer = span_head(peer, REPORT_PEER_BYTES),
+	struct msg_history m = {.kind = open ? HISTORY_WINDOW_OPENED : HISTORY_WINDOW_CLOSED, .at_ms = clock_mono_ms(), .peer = span_head(peer, REPORT_PEER_BYTES),
 		.service = span_head(service, REPORT_SERVICE_BYTES), .account = span_head(account, REPORT_ADDRESS_BYTES),
 		.detail = open ? SPAN_NONE : SPAN_LIT("two accounts signed in from there")};
 

@@ -98,22 +98,30 @@ static struct span login_unquote(struct span name, struct arena *mem)
 	return bare;
 }
 
+/* one form for its domain: A-labels */
+static struct span login_ascii(struct span name, struct arena *mem)
+{
+	uint8_t room[LIMIT_LOGIN_BYTES];
+	struct span key = SPAN_NONE;
+
+	if (!span_is_ascii(name) && span_find(name, '@') < name.len)
+		key = arena_copy(mem, address_text_key(name, room, sizeof(room)));
+	return key.len ? key : name;
+}
+
 enum rc auth_login_canonical(struct span name, const char *default_domain, struct arena *mem, struct span *out)
 {
-	struct span lower, other;
+	struct span lower, other = SPAN_NONE;
 	enum rc rc = login_lower(name, mem, &lower);
 
 	if (rc != RC_OK)
 		return rc;
 	lower = login_unquote(lower, mem);
-	*out = lower;
-	if (span_find(lower, '@') < lower.len)
-		return RC_OK;
-	other = login_plus(lower, mem);
-	if (other.len == 0)
+	if (span_find(lower, '@') == lower.len)
+		other = login_plus(lower, mem);
+	if (span_find(lower, '@') == lower.len && other.len == 0)
 		other = login_default(lower, default_domain, mem);
-	if (other.len)
-		*out = other;
+	*out = login_ascii(other.len ? other : lower, mem);
 	return RC_OK;
 }
 
@@ -123,7 +131,7 @@ static enum rc login_try(struct cred *c, struct span address, struct arena *mem,
 
 	if (address.len == 0)
 		return RC_NONE;
-	rc = cred_get(c, address, mem, &out->row, err);
+	rc = cred_get(c, login_ascii(address, mem), mem, &out->row, err);
 	out->found = rc == RC_OK;
 	return rc;
 }

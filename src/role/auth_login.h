@@ -7,8 +7,8 @@
 #include "store/cred.h"
 
 struct auth_login {
-	/* Lower case, user@domain where a domain was given or is the default, else the bare name. Depends only on what was typed, not on what accounts there
-	 * are: throttling and invented SCRAM salts hang on it. */
+	/* Lower case, domains by their A-labels, user@domain where a domain was given or is the default, else the bare name. Depends only on what was typed, not
+	 * on what accounts there are: throttling and invented SCRAM salts hang on it. */
 	struct span canonical;
 	bool found;
 	struct cred_row row; /* when found */

@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "mail/address.h"
 
 enum { SASL_MEM_BYTES = 16384, SCRAM_KEY_BYTES = 32, SCRAM_SALT_MAX_BYTES = 32, SASL_BINDING_BYTES = 512 };
 
@@ -149,8 +150,8 @@ static bool authzid_is_own(const struct auth_sasl *s, const char *authzid)
 {
 	struct span z = span_str(authzid);
 
-	return z.len == 0 || span_eq_nocase(z, s->name) || span_eq_nocase(z, s->login.canonical) ||
-		(s->login.found && span_eq_nocase(z, s->login.row.address));
+	return z.len == 0 || span_eq_nocase(z, s->name) || address_text_same(z, s->login.canonical) ||
+		(s->login.found && address_text_same(z, s->login.row.address));
 }
 
 /* Who is meant. False: the sign-in has failed (s->cause). */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "mail/address.h"
 #include "role/role_store_rates.h"
 
 enum { DECIDE_WORDS_BYTES = 256, DECIDE_ADDRESSES_BYTES = 160 };
@@ -42,7 +43,7 @@ static bool decide_network_sender(const struct conf_network *n, struct span send
 	if (!*rest)
 		return true;
 	while (conf_list_next(&rest, &one))
-		if (span_eq_nocase(one, domain))
+		if (address_domain_same(one, domain))
 			return true;
 	return false;
 }
@@ -134,11 +135,13 @@ static enum rc decide_addresses(const struct decide *d, const struct decide_who 
 
 static void decide_rule(struct decided *out, struct span domain, struct arena *mem)
 {
+	uint8_t room[LIMIT_DOMAIN_BYTES];
+
 	switch (out->verdict.side) {
 	case POLICY_SIDE_NONE: case POLICY_SIDE_SERVER: /* the usual case is not said */
 		break;
 	case POLICY_SIDE_DOMAIN:
-		out->rule = arena_copy(mem, span_head(domain, DECIDE_WORDS_BYTES));
+		out->rule = arena_copy(mem, span_head(address_domain_key(domain, room), DECIDE_WORDS_BYTES));
 		break;
 	case POLICY_SIDE_RECIPIENT:
 		out->rule = SPAN_LIT("recipient");

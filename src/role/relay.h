@@ -100,7 +100,7 @@ void relay_failure_of(struct relay_failure *out, const struct relay_conn *c, con
 /* copies text, cut to size */
 void relay_copy(char *to, size_t size, struct span text);
 
-/* ---- relay_dest.c */
+/* ---- relay_domain.c */
 struct relay_domain {
 	struct relay_dest *dest;
 	struct relay_domain *next;          /* of the same next hop */
@@ -111,7 +111,13 @@ struct relay_domain {
 	uint32_t window;                    /* as the store was told; 0: it was not */
 	bool blocked;                       /* as the store was told */
 };
+/* the destination of that name; made where there is none */
+struct relay_domain *relay_domain_get(struct relay *r, struct span name);
+void relay_domain_rows(struct relay_domain *m, int32_t by); /* rows came or went */
+void relay_domain_window(struct relay_domain *m);            /* tells the store how many it may give, where that is worth a frame */
+bool relay_domain_window_alike(uint32_t was, uint32_t now);  /* not worth one */
 
+/* ---- relay_dest.c */
 /* the addresses of a next hop as they were found at one time; kept while a connection uses them */
 struct relay_hosts {
 	unsigned refs;
@@ -153,9 +159,9 @@ struct relay_dest {
 	bool hungry;
 	struct relay_dest *next_hungry;
 };
-/* the destination of that name; made where there is none */
-struct relay_domain *relay_domain_get(struct relay *r, struct span name);
-void relay_domain_rows(struct relay_domain *d, int32_t by); /* rows came or went */
+/* where mail for a destination of that name goes; made where there is none */
+struct relay_dest *relay_dest_get(struct relay *r, struct span name);
+void relay_dest_free(struct relay_dest *d);                  /* it has neither destinations nor connections any more */
 void relay_dest_wake(struct relay_dest *d);                  /* something changed: it is looked at at the end of the turn */
 void relay_dest_add(struct relay_dest *d, struct relay_job *j, bool first);
 void relay_dest_remove(struct relay_dest *d, struct relay_job *j);
@@ -170,7 +176,6 @@ void relay_dest_unreachable(struct relay_dest *d, const struct relay_failure *wh
 void relay_dest_rest_failed(struct relay_dest *d, const struct relay_hosts *h, uint32_t others, const struct relay_failure *why);
 void relay_dest_pace(struct relay_dest *d, enum pace_event e);
 void relay_dest_hungry(struct relay *r); /* there is room for a connection: who has waited longest? */
-void relay_dests_free(struct relay *r);
 const char *relay_way_name(const struct relay_way *w);
 
 /* ---- relay_lookup.c: hosts and addresses of d; relay_dest_looked_up follows, never inside the call */

@@ -1,10 +1,10 @@
 /* relay_lookup - the hosts and addresses of a next hop, asked of the DNS: MX (or the domain itself), then A and AAAA of each host, beside the policy of
  * MTA-STS. RFC 5321 5.1, 7505, 7672 2.2 (what DNSSEC said is kept). */
-#include <idn2.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "mail/address.h"
 #include "role/relay.h"
 
 enum {
@@ -340,22 +340,15 @@ static void relay_lookup_on_mx(void *arg, const struct msg_name_is *m)
 	}
 }
 
-/* RFC 6531 3.2: letters of other scripts are looked up in their ASCII form */
 static bool relay_lookup_name(struct relay_lookup *l, struct span domain)
 {
-	char *text, *ascii = NULL;
+	struct buf name;
 	bool ok;
 
-	if (span_is_ascii(domain)) {
-		relay_copy(l->name, sizeof(l->name), domain);
-		return domain.len < sizeof(l->name);
-	}
-	text = mem_str_span(domain);
-	ok = idn2_to_ascii_8z(text, &ascii, IDN2_NONTRANSITIONAL) == IDN2_OK && strlen(ascii) < sizeof(l->name);
-	if (ok)
-		relay_copy(l->name, sizeof(l->name), span_str(ascii));
-	idn2_free(ascii);
-	free(text);
+	buf_init(&name, sizeof(l->name) - 1);
+	ok = address_domain_ascii(&name, domain) && !name.overflow;
+	relay_copy(l->name, sizeof(l->name), buf_span(&name));
+	buf_clear(&name);
 	return ok;
 }
 

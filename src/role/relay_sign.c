@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "mail/address.h"
 #include "mail/dkim.h"
 #include "mail/header.h"
 #include "mail/header_field.h"
@@ -339,9 +340,10 @@ enum rc relay_sign_on_keys(struct relay_signer *s, const struct msg_dkim_keys *m
 
 /* ---- reading */
 
-/* the domain of the one author, lower case; false: none that can be signed for */
+/* the domain of the one author, A-labels (RFC 8616 2) in lower case; false: none that can be signed for */
 static bool sign_author(struct relay_sign *g)
 {
+	uint8_t room[LIMIT_DOMAIN_BYTES];
 	struct span rest = buf_span(&g->head), box = SPAN_NONE;
 	struct header_field f;
 	struct arena mem;
@@ -355,13 +357,10 @@ static bool sign_author(struct relay_sign *g)
 			n = header_mailboxes(f.value, &mem, &box, 1);
 	for (at = box.len; at > 0 && box.ptr[at - 1] != '@'; at--)
 		continue;
-	box = at ? span_from(box, at) : SPAN_NONE;
-	ok = n > 0 && box.len > 0 && box.len <= LIMIT_DOMAIN_BYTES && span_is_vchar(box);
-	if (ok) {
+	box = address_domain_key(at ? span_from(box, at) : SPAN_NONE, room);
+	ok = n > 0 && box.len > 0 && span_is_vchar(box);
+	if (ok)
 		g->domain = mem_str_span(box);
-		for (char *c = g->domain; *c; c++)
-			*c = (char)byte_lower((uint8_t)*c);
-	}
 	arena_clear(&mem);
 	return ok;
 }

@@ -4,8 +4,8 @@
 #ifndef MAILROOM_ROLE_RELAY_STS_H
 #define MAILROOM_ROLE_RELAY_STS_H
 
-#include "mail/mta_sts.h"
 #include "role/names.h"
+#include "role/relay_sts_policy.h"
 #include "role/role.h"
 
 enum {
@@ -14,16 +14,6 @@ enum {
 	STS_FETCHES_MAX = 256,             /* under way; FETCH_QUEUE of the fetch role is as many */
 	STS_WAIT_MS = 100000,              /* for all questions about a domain together; after that what is known is used */
 	STS_AGAIN_MS = 5 * 60 * 1000,      /* a failed fetch is not tried again sooner, RFC 8461 3.3 */
-	STS_REFRESH_MS = 24 * 3600 * 1000, /* a policy is fetched anew when it is older than this, or than half of its life */
-};
-
-/* as it was fetched; shared, read only */
-struct sts_policy {
-	unsigned refs;
-	struct mta_sts sts;
-	int64_t fetched_ms; /* wall clock */
-	struct span id, text;
-	struct arena mem;
 };
 
 struct relay_sts_entry;
@@ -45,7 +35,5 @@ void relay_sts_fetch_peer(struct relay_sts *s, uint32_t worker, int fd);
 /* done is called once, later, within STS_WAIT_MS. The domain is copied; one that cannot have a policy is as one that has none. */
 void relay_sts_ask(struct relay_sts *s, struct span domain, struct relay_sts_wait *wait);
 void relay_sts_cancel(struct relay_sts_wait *wait); /* fine when it is not waiting */
-struct sts_policy *sts_policy_ref(struct sts_policy *p);
-void sts_policy_unref(struct sts_policy **p);
 
 #endif

@@ -83,35 +83,60 @@ static size_t store_role_from(const struct msg_sender_check *m, struct span *fro
 	return n;
 }
 
+/* one that is being answered */
+struct store_question {
+	struct store_role *role;
+	struct decide d;
+	struct decide_who who;
+	bool stands; /* the worker says that a grant stands behind it */
+	struct decided decided;
+	struct err err;
+	struct arena mem;
+};
+
+static enum rc store_question_open(struct store_question *q, struct store_peer *p, const struct store_asker *a, bool stands)
+{
+	enum rc rc;
+
+	*q = (struct store_question){.role = p->role, .d = store_role_decide(p), .stands = stands};
+	rc = store_role_who(p, a, &q->who);
+	if (rc == RC_OK)
+		arena_init(&q->mem, STORE_DECIDE_BYTES);
+	return rc;
+}
+
+/* what goes back, once it is decided (rc: what that returned) */
+static uint16_t store_question_cause(struct store_question *q, enum rc rc, const char *what)
+{
+	enum cause_id cause = rc == RC_OK ? q->decided.verdict.cause : store_role_judge(q->role, rc, what, &q->err);
+
+	if (q->stands && q->who.by == POLICY_BY_NOTHING)
+		cause = CAUSE_SERVER_TEMP_ERROR; /* granted by a store that is gone */
+	return (uint16_t)cause;
+}
+
 enum rc store_role_sender_check(struct store_peer *p, const union msg_any *msg)
 {
 	const struct msg_sender_check *m = &msg->sender_check;
-	struct decide d = store_role_decide(p);
 	struct span from[STORE_FROM_MAX];
 	struct decide_mail mail = {.sender = m->sender, .message_bytes = m->message_bytes, .stage = m->place ? POLICY_AT_FROM : POLICY_AT_MAIL, .from = from,
 		.from_count = store_role_from(m, from), .from_unreadable = m->place && m->from.count == 0};
 	struct msg_sender_result answer = {.ask = m->ask};
-	struct decided decided = {0};
-	struct decide_who who;
-	struct err err = {""};
-	struct arena mem;
-	enum rc rc = store_role_who(p, &(struct store_asker){m->session, m->listener, m->tls, m->window, m->window_ms, m->peer}, &who);
+	struct store_question q;
+	enum rc rc = store_question_open(&q, p, &(struct store_asker){m->session, m->listener, m->tls, m->window, m->window_ms, m->peer}, m->stands);
 
 	if (rc != RC_OK)
 		return rc;
-	arena_init(&mem, STORE_DECIDE_BYTES);
-	rc = decide_mail(&d, &who, &mail, &mem, &decided, &err);
-	answer.cause = (uint16_t)(rc == RC_OK ? decided.verdict.cause : store_role_judge(p->role, rc, "sender", &err));
-	if (m->stands && who.by == POLICY_BY_NOTHING)
-		answer.cause = CAUSE_SERVER_TEMP_ERROR; /* granted by a store that is gone */
-	answer.act = (uint8_t)decided.verdict.act;
-	answer.account = decided.account;
-	answer.detail = decided.detail;
-	answer.limit = decided.limit;
-	answer.retry = decided.retry;
-	answer.rule = decided.rule;
+	rc = decide_mail(&q.d, &q.who, &mail, &q.mem, &q.decided, &q.err);
+	answer.cause = store_question_cause(&q, rc, "sender");
+	answer.act = (uint8_t)q.decided.verdict.act;
+	answer.account = q.decided.account;
+	answer.detail = q.decided.detail;
+	answer.limit = q.decided.limit;
+	answer.retry = q.decided.retry;
+	answer.rule = q.decided.rule;
 	chan_send(p->chan, MSG_SENDER_RESULT, &answer);
-	arena_clear(&mem);
+	arena_clear(&q.mem);
 	return RC_OK;
 }
 
@@ -129,33 +154,26 @@ static uint32_t store_role_needs(struct store_peer *p, uint64_t tag)
 enum rc store_role_rcpt_check(struct store_peer *p, const union msg_any *msg)
 {
 	const struct msg_rcpt_check *m = &msg->rcpt_check;
-	struct decide d = store_role_decide(p);
 	struct decide_rcpt rcpt = {.sender = m->sender, .rcpt = m->address, .message_bytes = m->message_bytes, .rcpts = m->rcpts};
 	struct msg_rcpt_result answer = {.ask = m->ask};
-	struct decided decided = {0};
-	struct decide_who who;
-	struct err err = {""};
-	struct arena mem;
-	enum rc rc = store_role_who(p, &(struct store_asker){m->session, m->listener, m->tls, m->window, m->window_ms, m->peer}, &who);
+	struct store_question q;
+	enum rc rc = store_question_open(&q, p, &(struct store_asker){m->session, m->listener, m->tls, m->window, m->window_ms, m->peer}, m->stands);
 
 	if (rc != RC_OK)
 		return rc;
-	arena_init(&mem, STORE_DECIDE_BYTES);
-	rc = decide_rcpt(&d, &who, &rcpt, &mem, &decided, &err);
-	answer.cause = (uint16_t)(rc == RC_OK ? decided.verdict.cause : store_role_judge(p->role, rc, "recipient", &err));
-	if (m->stands && who.by == POLICY_BY_NOTHING)
-		answer.cause = CAUSE_SERVER_TEMP_ERROR;
+	rc = decide_rcpt(&q.d, &q.who, &rcpt, &q.mem, &q.decided, &q.err);
+	answer.cause = store_question_cause(&q, rc, "recipient");
 	if (answer.cause == CAUSE_NONE) {
-		answer.tag = decided.found.tag;
-		answer.header_rules = decided.header_rules.len <= LIMIT_DOMAIN_BYTES ? decided.header_rules : SPAN_NONE;
-		answer.needs = decided.facts.rcpt == POLICY_RCPT_LOCAL ? store_role_needs(p, answer.tag) : 0;
+		answer.tag = q.decided.found.tag;
+		answer.header_rules = q.decided.header_rules.len <= LIMIT_DOMAIN_BYTES ? q.decided.header_rules : SPAN_NONE;
+		answer.needs = q.decided.facts.rcpt == POLICY_RCPT_LOCAL ? store_role_needs(p, answer.tag) : 0;
 	}
-	answer.detail = decided.detail;
-	answer.limit = decided.limit;
-	answer.retry = decided.retry;
-	answer.rule = decided.rule;
+	answer.detail = q.decided.detail;
+	answer.limit = q.decided.limit;
+	answer.retry = q.decided.retry;
+	answer.rule = q.decided.rule;
 	chan_send(p->chan, MSG_RCPT_RESULT, &answer);
-	arena_clear(&mem);
+	arena_clear(&q.mem);
 	return RC_OK;
 }
 

@@ -10,7 +10,8 @@ enum {
 	STORE_HISTORY_PRUNE_MS = 10000,
 	STORE_HISTORY_PRUNE_MORE_MS = 50,
 	STORE_HISTORY_AGAIN_MS = 60000,   /* after a failure */
-	STORE_HISTORY_AGO_MS = 600000,    /* told later than that: the time of arrival holds */
+	STORE_HISTORY_AGO_MS = 600000,    /* told later than that, or with no time: the time of arrival holds */
+	STORE_HISTORY_SET_MS = 100,
 	STORE_HISTORY_PEER_EVENTS = 2000, /* of one peer between two writes; more is no mail system, and lost */
 	STORE_DAY_MS = 24 * 3600 * 1000,
 };
@@ -23,6 +24,7 @@ struct store_history {
 	bool write_armed, write_due, prune_due, failed;
 	uint64_t lost_said;
 	mono_ms lost_said_ms;
+	int64_t ahead_ms;          /* of the monotonic clock */
 };
 
 static const struct conf *history_conf(const struct store_history *h)
@@ -34,6 +36,18 @@ static const struct conf *history_conf(const struct store_history *h)
 static bool store_history_is_wanted(const struct store_history *h)
 {
 	return h && h->db && history_conf(h)->history_days;
+}
+
+/* A time of the monotonic clock (0: now) as one of the wall clock. Both are read in whole milliseconds: what lies between them is kept, so that no event gets
+ * before another by that, until somebody sets the clock. */
+static int64_t store_history_time(struct store_history *h, mono_ms at)
+{
+	mono_ms now = clock_mono_ms();
+	int64_t ahead = clock_wall_ms() - (int64_t)now;
+
+	if (ahead > h->ahead_ms + STORE_HISTORY_SET_MS || ahead < h->ahead_ms - STORE_HISTORY_SET_MS)
+		h->ahead_ms = ahead;
+	return h->ahead_ms + (int64_t)(at && at <= now && now - at < STORE_HISTORY_AGO_MS ? at : now);
 }
 
 /* ---- writing */
@@ -195,7 +209,7 @@ void store_role_history_accepted(struct store_peer *p, const struct msg_accept *
 
 	if (!store_history_is_wanted(h))
 		return;
-	e = (struct history_event){.at_ms = clock_wall_ms(), .session = m->session, .message = answer->message,
+	e = (struct history_event){.at_ms = store_history_time(h, 0), .session = m->session, .message = answer->message,
 		.bytes = m->head.len + (m->spool ? m->spool_bytes : m->body.len), .service = span_str(role_service_name(l->kind)), .listener = span_str(l->name), .peer = m->peer, .tls = span_str(m->tls ? "yes" : "no"),
 		.account = g && g->account ? g->address : SPAN_NONE, .helo = m->helo, .sender = m->sender.len ? m->sender : SPAN_LIT("<>"),
 		.detail = answer->duplicate ? SPAN_LIT("a repeat: it was here already") : SPAN_NONE};
@@ -255,7 +269,7 @@ enum rc store_role_history(struct store_peer *p, const union msg_any *msg)
 	g = p->id == ROLE_AUTH ? NULL : map_get(&p->grants, m->session);
 	account = p->id == ROLE_AUTH ? m->account : g && g->account ? g->address : SPAN_NONE;
 	cause = cause_get((enum cause_id)m->cause);
-	(void)history_add(h->db, &(struct history_event){.kind = (enum history_kind)m->kind, .at_ms = clock_wall_ms() - (m->ago_ms < STORE_HISTORY_AGO_MS ? m->ago_ms : 0),
+	(void)history_add(h->db, &(struct history_event){.kind = (enum history_kind)m->kind, .at_ms = store_history_time(h, m->at_ms),
 		.session = m->session, .code = m->code,
 		.bytes = m->bytes, .ms = m->ms, .more = m->more, .service = m->service, .listener = m->listener, .peer = m->peer, .tls = m->tls, .account = account,
 		.login = m->login, .mechanism = m->mechanism, .helo = m->helo, .command = m->command, .sender = m->sender, .rcpt = m->rcpt,

@@ -165,7 +165,7 @@ static void store_role_accept_now(struct store_peer *p, const struct msg_accept 
 		.rcpts = rcpts, .rcpt_count = (uint32_t)m->rcpts.count, .received_ms = (int64_t)m->received_ms, .account = g ? g->account : 0, .ret = m->ret,
 		.origin = !g ? STORE_ORIGIN_STRANGER : g->account ? STORE_ORIGIN_ACCOUNT : STORE_ORIGIN_NETWORK,
 		.filed = filed, .filed_count = m->filed.count,
-		.smtputf8 = m->smtputf8, .body_8bit = m->body_8bit, .body_binary = m->body_binary, .requiretls = m->requiretls};
+		.smtputf8 = m->smtputf8, .headers_ascii = m->headers_ascii, .body_8bit = m->body_8bit, .body_binary = m->body_binary, .requiretls = m->requiretls};
 	struct role_rates_said said = {.cause = CAUSE_NONE};
 	enum cause_id cause = CAUSE_NONE;
 	struct store_sends sends;

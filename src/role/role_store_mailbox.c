@@ -410,24 +410,26 @@ static bool store_role_text(struct store_peer *p, struct store_job *j)
 }
 
 /* may it still have what it asked for? The session may have ended or been revoked since, the lease come back. */
-static bool store_role_job_may(struct store_peer *p, const struct store_job *j)
+static enum cause_id store_role_job_refusal(struct store_peer *p, const struct store_job *j)
 {
 	struct store_grant *g;
+	enum cause_id cause;
 
 	if (j->kind == STORE_JOB_TEXT)
-		return store_role_queue_may_read(p, j->uid);
+		return store_role_queue_may_read(p, j->uid) ? CAUSE_NONE : CAUSE_SERVER_TEMP_ERROR;
 	g = map_get(&p->grants, j->session);
-	return store_role_refusal(g) == CAUSE_NONE && g->account == j->account;
+	cause = store_role_refusal(g);
+	return cause == CAUSE_NONE && g->account != j->account ? CAUSE_SERVER_TEMP_ERROR : cause;
 }
 
-static void store_role_job_refuse(struct store_peer *p, const struct store_job *j)
+static void store_role_job_refuse(struct store_peer *p, const struct store_job *j, enum cause_id cause)
 {
 	if (j->kind == STORE_JOB_TEXT)
-		store_role_text_is(p, j->ask, CAUSE_SERVER_TEMP_ERROR);
+		store_role_text_is(p, j->ask, cause);
 	else if (j->kind == STORE_JOB_LIST)
-		store_role_opened(p, j->ask, CAUSE_SERVER_TEMP_ERROR, 0);
+		store_role_opened(p, j->ask, cause, 0);
 	else
-		chan_send(p->chan, MSG_MAIL_BYTES, &(struct msg_mail_bytes){.ask = j->ask, .cause = CAUSE_SERVER_TEMP_ERROR, .last = true});
+		chan_send(p->chan, MSG_MAIL_BYTES, &(struct msg_mail_bytes){.ask = j->ask, .cause = (uint16_t)cause, .last = true});
 }
 
 bool store_role_jobs(struct store_peer *p)
@@ -437,10 +439,13 @@ bool store_role_jobs(struct store_peer *p)
 
 	while (p->jobs && chan_unsent_bytes(p->chan) < STORE_PEER_UNSENT_BYTES) {
 		struct store_job *j = p->jobs;
+		enum cause_id refusal;
+
 		if (++frames > STORE_PEER_TURN_FRAMES)
 			return true; /* others first */
-		if (!store_role_job_may(p, j))
-			store_role_job_refuse(p, j);
+		refusal = store_role_job_refusal(p, j);
+		if (refusal != CAUSE_NONE)
+			store_role_job_refuse(p, j, refusal);
 		else if (!kinds[j->kind](p, j))
 			continue;
 		store_role_job_drop(p);

@@ -208,14 +208,16 @@ enum rc store_role_sts_get(struct store_peer *p, const union msg_any *msg)
 enum rc store_role_sts_put(struct store_peer *p, const union msg_any *msg)
 {
 	const struct msg_sts_put *m = &msg->sts_put;
+	int64_t now = clock_wall_ms(), fetched;
 	struct err err = {""};
 	enum rc rc;
 
 	if (store_relay_heard(p) != RC_OK || m->fetched_ms > INT64_MAX)
 		return RC_BAD;
+	fetched = (int64_t)m->fetched_ms < now ? (int64_t)m->fetched_ms : now; /* the oldest goes where there is no room: none is from the future */
 	rc = store_begin(p->role->store, &err);
 	if (rc == RC_OK)
-		rc = store_sts_put(p->role->store, m->domain, m->id, m->text, (int64_t)m->fetched_ms, &err);
+		rc = store_sts_put(p->role->store, m->domain, m->id, m->text, fetched, &err);
 	if (rc == RC_BAD)
 		return RC_BAD;
 	if (rc != RC_OK)

@@ -4,6 +4,7 @@
  * account as sender, as a mail program does that does not sign in. How much of the history one question reads is bounded, so that asking
  * costs the store a few milliseconds at most. */
 #include "base/limits.h"
+#include "mail/address.h"
 #include "role/role_store.h"
 #include "store/history.h"
 
@@ -45,14 +46,14 @@ struct why_asking {
 static enum why_whose why_whose(const struct why_asking *q, const struct history_event *e)
 {
 	if (e->account.len)
-		return span_eq_nocase(e->account, q->grant->address) ? WHY_OWN : WHY_NOBODYS;
+		return address_text_same(e->account, q->grant->address) ? WHY_OWN : WHY_NOBODYS;
 	if (e->kind != HISTORY_REFUSED)
 		return WHY_NOBODYS;
 	if (e->session == q->grant->session)
 		return WHY_OWN;
 	if (q->peer.len == 0 || !span_eq(e->peer, q->peer))
 		return WHY_NOBODYS;
-	return span_eq_nocase(e->sender, q->grant->address) ? WHY_NAMED : WHY_PERHAPS;
+	return address_text_same(e->sender, q->grant->address) ? WHY_NAMED : WHY_PERHAPS;
 }
 
 /* sign-ins are reported without the code that was said, POP3 has none */

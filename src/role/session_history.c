@@ -20,7 +20,7 @@ static struct msg_history session_history_frame(struct session *s, enum history_
 {
 	const char *tls = stream_tls_version(s->stream);
 
-	return (struct msg_history){.kind = (uint8_t)kind, .session = s->id, .service = span_str(role_service_name(s->listener->kind)),
+	return (struct msg_history){.kind = (uint8_t)kind, .at_ms = clock_mono_ms(), .session = s->id, .service = span_str(role_service_name(s->listener->kind)),
 		.listener = span_head(span_str(s->listener->name), REPORT_NAME_BYTES), .peer = span_head(s->peer, REPORT_WORD_BYTES),
 		.tls = span_head(span_str(*tls ? tls : "no"), REPORT_SERVICE_BYTES)};
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "mail/address.h"
 #include "role/dns_answer.h"
 #include "role/session_smtp.h"
 #include "store/store.h"
@@ -124,10 +125,12 @@ void session_names_begin(struct session *s, uint32_t engine_ask, const struct ad
 	struct worker *w = s->worker;
 	struct names_check *c;
 	char domain[DNS_NAME_BYTES + 1];
+	uint8_t room[LIMIT_DOMAIN_BYTES];
+	struct span name = address_domain_key(to->domain, room);
 
 	if (!w->names || w->role->id != ROLE_USER || !w->conf->dns_check_recipients || to->literal)
 		return;
-	if (!dns_name_clean(to->domain, domain) || !check_goes_by_mx(w->conf, to->domain))
+	if (!dns_name_clean(name, domain) || !check_goes_by_mx(w->conf, name))
 		return;
 	c = mem_zalloc(sizeof(*c));
 	*c = (struct names_check){.session = s, .engine_ask = engine_ask, .next = s->smtp->checks, .prev = &s->smtp->checks};

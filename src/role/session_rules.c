@@ -1,5 +1,6 @@
 #include "role/session_rules.h"
 
+#include "mail/address.h"
 #include "mail/header_field.h"
 #include "role/session_smtp.h"
 
@@ -23,12 +24,14 @@ void session_rules_forget(struct session *s)
 enum cause_id session_rules_rcpt(struct session *s, struct span domain)
 {
 	struct session_rules *r = &s->smtp->rules;
+	uint8_t room[LIMIT_DOMAIN_BYTES];
 
+	domain = address_domain_key(domain, room);
 	if (domain.len == 0 && r->domain_bytes == 0) {
 		r->others = true;
 		return CAUSE_NONE;
 	}
-	if (domain.len == 0 || domain.len > sizeof(r->domain) || r->others || (r->domain_bytes && !span_eq_nocase(domain, rules_domain(r))))
+	if (domain.len == 0 || domain.len > sizeof(r->domain) || r->others || (r->domain_bytes && !span_eq(domain, rules_domain(r))))
 		return CAUSE_RCPT_OWN_TRANSACTION;
 	memcpy(r->domain, domain.ptr, domain.len);
 	r->domain_bytes = domain.len;

@@ -206,7 +206,7 @@ static void smtp_write_trace(struct session *s, const struct smtp_ask *ask, cons
 		f.relay_account = span_str(s->who.account);
 	}
 	buf_init(&rcpt, 1024);
-	if (ask->rcpt_count == 1)
+	if (ask->rcpt_count == 1 && !address_write_ascii(&rcpt, &smtp_in_rcpt(t->in, 0)->to))
 		address_write(&rcpt, &smtp_in_rcpt(t->in, 0)->to);
 	f.only_rcpt = buf_span(&rcpt);
 	(void)snprintf(id, sizeof(id), "%s.%u", s->ref, t->transaction);
@@ -269,6 +269,7 @@ static bool smtp_send_accept(struct session *s, const struct smtp_ask *ask)
 	m.answers.raw = buf_span(&answers);
 	fits = session_sender_head(s, ask, m.head, &room, &m.head);
 	m.digest = span_of(digest, sizeof(digest));
+	m.headers_ascii = !ask->headers_wide && span_is_ascii(m.trace) && (!room.len || span_is_ascii(m.head));
 	if (fits) {
 		m.ask = worker_ask(s, ROLE_STORE, ask->id, smtp_on_accepted);
 		chan_send(s->worker->store, MSG_ACCEPT, &m);

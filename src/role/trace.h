@@ -8,7 +8,7 @@
 
 struct trace_facts {
 	struct span helo, peer, hostname, id;
-	struct span only_rcpt;    /* the recipient where there is just one; empty: left out, so that nobody learns of blind copies */
+	struct span only_rcpt;    /* in ASCII where it has such a form, so that the line alone never needs SMTPUTF8 on the way on; the recipient where there is just one; empty: left out, so that nobody learns of blind copies */
 	struct span relay_by, relay_account; /* let in by "relay-window" or "network" instead of a sign-in, and as whom; empty: not so */
 	struct span tls_version, tls_cipher; /* empty: plain */
 	bool esmtp, utf8, authenticated;

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
+#include "mail/address.h"
 #include "store/cred_internal.h"
 
 enum { CRED_HASH_BYTES = 512, CRED_KEY_BYTES = 64, CRED_MOST = INT32_MAX, CRED_WAL_PAGES = 1000 };
@@ -94,6 +95,17 @@ static const struct sql_migration cred_migrations[] = {
 		"CREATE INDEX throttle_saved ON throttle (saved_ms);",
 		"PRAGMA user_version = 2",
 	},
+	{
+		/* one form for a domain, as in store_migrate.c; a login that was there in both forms stays as it is, and only the other is found */
+		"UPDATE OR IGNORE login SET address = ascii_key(address) WHERE address <> ascii_key(address);"
+		"UPDATE login SET domain = ascii_key(domain) WHERE domain <> ascii_key(domain);"
+		/* what belongs to a login goes with it, and stays with one that stays */
+		"UPDATE app_password SET address = ascii_key(address) WHERE address <> ascii_key(address)"
+		" AND NOT EXISTS (SELECT 1 FROM login l WHERE l.address = app_password.address);"
+		"UPDATE relay_window SET address = ascii_key(address) WHERE address <> ascii_key(address)"
+		" AND NOT EXISTS (SELECT 1 FROM login l WHERE l.address = relay_window.address);",
+		"PRAGMA user_version = 3",
+	},
 };
 
 static const struct sql_schema cred_schema = {
@@ -137,9 +149,7 @@ struct span cred_lower(struct span address, uint8_t lower[LIMIT_LOGIN_BYTES])
 {
 	if (address.len > LIMIT_LOGIN_BYTES)
 		return SPAN_NONE;
-	for (size_t i = 0; i < address.len; i++)
-		lower[i] = byte_lower(address.ptr[i]);
-	return span_of(lower, address.len);
+	return address_text_key(address, lower, LIMIT_LOGIN_BYTES);
 }
 
 static size_t cred_at(struct span address)
@@ -309,8 +319,12 @@ enum rc cred_find_locals(struct cred *c, struct span local, struct arena *mem, s
 	uint8_t lower[LIMIT_LOGIN_BYTES];
 	struct sql_row row;
 	size_t count = 0;
-	enum rc rc = sql_first(&c->sql, &row, CRED_SQL_LOCAL, SQL_ARGS(SQL_T(cred_lower(local, lower)), SQL_N(max)), err);
+	enum rc rc;
 
+	local = span_head(local, LIMIT_LOGIN_BYTES);
+	for (size_t i = 0; i < local.len; i++)
+		lower[i] = byte_lower(local.ptr[i]);
+	rc = sql_first(&c->sql, &row, CRED_SQL_LOCAL, SQL_ARGS(SQL_T(span_of(lower, local.len)), SQL_N(max)), err);
 	while (rc == RC_OK && count < max) {
 		addresses[count++] = arena_copy(mem, sql_text(&row, 0, LIMIT_LOGIN_BYTES));
 		rc = sql_checked(&row, err);

@@ -16,7 +16,7 @@ enum cred_demand { CRED_DEMAND_NONE, CRED_DEMAND_APP_PASSWORD, CRED_DEMAND_WEB_S
 
 struct cred_row {
 	int64_t account;           /* id in the mail store */
-	struct span address;       /* lower case: the login name */
+	struct span address;       /* the login name, as address_key makes it (any form may be given) */
 	struct span hash;          /* crypt(3) string; "" = cannot sign in */
 	struct span scram_salt, scram_stored_key, scram_server_key; /* raw bytes; empty: no SCRAM until the next plain sign-in */
 	uint32_t scram_iterations;

@@ -20,7 +20,7 @@ struct cred {
 	int64_t seen; /* data version at the last cred_changed */
 };
 
-/* login names are kept in lower case (ASCII), as address_key makes them; borrowed from `lower` */
+/* login names, and domains of them, are kept as address_key makes them (lower case, A-labels); borrowed from `lower`; SPAN_NONE: too long */
 struct span cred_lower(struct span address, uint8_t lower[LIMIT_LOGIN_BYTES]);
 /* the next number of the one counter; inside a transaction */
 enum rc cred_generation(struct cred *c, int64_t *out, struct err *err) RC_WARN;

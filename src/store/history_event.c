@@ -1,9 +1,10 @@
 /* An event as bytes: u16 length of what follows, u8 kind, 48 bits of time, then fields that are there: u8 tag, LEB128 number or LEB128 length and bytes. */
 #include "base/buf.h"
 #include "base/num.h"
+#include "mail/address.h"
 #include "store/history.h"
 
-enum { HISTORY_HEAD_BYTES = 7, HISTORY_TIME_BYTES = 6, HISTORY_LEB_BYTES = 10, HISTORY_TAGS = 64 };
+enum { HISTORY_HEAD_BYTES = 7, HISTORY_TIME_BYTES = 6, HISTORY_LEB_BYTES = 10, HISTORY_TAGS = 64, HISTORY_KEY_BYTES = 1024 };
 
 /* Tags are kept in files: never change or use one again. What a newer program wrote is skipped, so the tag says how: 1..31 numbers, 32..63 texts. */
 struct history_field_row {
@@ -190,13 +191,27 @@ enum rc history_decode(struct span *rest, struct history_event *out)
 
 /* ---- what is asked for */
 
+/* events have addresses as they were given; this is for those few whose domain is beyond ASCII */
+static struct span history_ascii(struct span address, uint8_t room[HISTORY_KEY_BYTES])
+{
+	struct span key = span_is_ascii(address) ? SPAN_NONE : address_text_key(address, room, HISTORY_KEY_BYTES);
+
+	return key.len ? key : address;
+}
+
 /* "alice@example.org" also as "alice+lists@example.org" */
 static bool history_is_address(struct span have, struct span want)
 {
-	size_t plus, at = have.len;
+	uint8_t have_room[HISTORY_KEY_BYTES], want_room[HISTORY_KEY_BYTES];
+	size_t plus, at;
 
 	if (span_eq_nocase(have, want))
 		return true;
+	have = history_ascii(have, have_room);
+	want = history_ascii(want, want_room);
+	if (span_eq_nocase(have, want))
+		return true;
+	at = have.len;
 	plus = span_find(have, '+');
 	while (at > 0 && have.ptr[at - 1] != '@')
 		at--;
@@ -212,7 +227,7 @@ static bool history_is_about(const struct history_filter *f, const struct histor
 	for (size_t i = 0; i < f->address_count; i++) {
 		struct span want = f->addresses[i];
 
-		if (span_eq_nocase(e->account, want) || span_eq_nocase(e->login, want) || history_is_address(e->sender, want) || history_is_address(e->rcpt, want))
+		if (address_text_same(e->account, want) || address_text_same(e->login, want) || history_is_address(e->sender, want) || history_is_address(e->rcpt, want))
 			return true;
 	}
 	return false;

@@ -96,6 +96,7 @@ struct store_message {
 	struct store_shared *shared; /* NULL: it is the only one with this body */
 	unsigned ret;             /* 1 HDRS, 2 FULL, 0 not said */
 	bool smtputf8, body_8bit, body_binary, requiretls;
+	bool headers_ascii;       /* whatever was said, nothing in the headers needs SMTPUTF8 */
 };
 /* The quota rule: RCPT refuses where used + declared size exceeds the quota. Accepting refuses (rcpt-mailbox-full) only when every mailbox it would reach has
  * reached its quota: a 250 speaks for all recipients, so where one can take it, all do, each past its quota by what was under way at most.

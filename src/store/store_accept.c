@@ -121,7 +121,7 @@ static enum rc store_plan_srs(struct store_plan *p, const struct store_name *nam
 	arena_init(&scratch, 16 * STORE_ADDRESS_BYTES);
 	buf_init(&text, STORE_ADDRESS_BYTES);
 	if (p->m->sender.len == 0)
-		rc = store_srs_reverse(p->s, span_head(name->text, name->text.len - name->domain.len - 1), p->m->received_ms, &text, &how, err);
+		rc = store_srs_reverse(p->s, name->local, p->m->received_ms, &text, &how, err);
 	if (rc == RC_OK && how == SRS_BACK_OK && store_name_parse(buf_span(&text), &scratch, &back, NULL) == RC_OK && back.domain.len)
 		rc = store_plan_foreign(p, &back, err);
 	buf_clear(&text);
@@ -415,7 +415,7 @@ static enum rc store_write_queued(struct store *s, struct store_enqueue *e, cons
 static int64_t store_message_flags(const struct store_message *m)
 {
 	return (m->smtputf8 ? STORE_FLAG_SMTPUTF8 : 0) | (m->body_8bit ? STORE_FLAG_8BIT : 0) | (m->body_binary ? STORE_FLAG_BINARY : 0) |
-		(m->requiretls ? STORE_FLAG_REQUIRETLS : 0);
+		(m->requiretls ? STORE_FLAG_REQUIRETLS : 0) | (m->headers_ascii ? STORE_FLAG_HEADERS_ASCII : 0);
 }
 
 /* the text of a message on its way into a row */

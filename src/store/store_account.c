@@ -1,3 +1,4 @@
+#include "mail/address.h"
 #include "store/store_internal.h"
 
 static enum rc store_account_row(struct sql_row *row, struct arena *mem, struct store_account *out, struct err *err)
@@ -219,7 +220,7 @@ static enum rc store_account_each_in(void *arg, const struct store_domain *domai
 	size_t count = STORE_PAGE_ROWS;
 	enum rc rc = RC_OK;
 
-	if (list->only.len && !span_eq_nocase(list->only, domain->name))
+	if (list->only.len && !span_eq(list->only, domain->name))
 		return RC_OK;
 	arena_init(&mem, STORE_PAGE_BYTES);
 	while (rc == RC_OK && count == STORE_PAGE_ROWS) {
@@ -236,7 +237,8 @@ static enum rc store_account_each_in(void *arg, const struct store_domain *domai
 
 enum rc store_account_each(struct store *s, struct span domain_or_empty, enum rc (*each)(void *arg, const struct store_account *), void *arg, struct err *err)
 {
-	struct store_account_list list = {.s = s, .each = each, .arg = arg, .err = err, .only = domain_or_empty};
+	uint8_t room[LIMIT_DOMAIN_BYTES];
+	struct store_account_list list = {.s = s, .each = each, .arg = arg, .err = err, .only = address_domain_key(domain_or_empty, room)};
 
 	return store_domain_each_if_hosted(s, domain_or_empty, store_account_each_in, &list, err);
 }

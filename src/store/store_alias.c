@@ -1,3 +1,4 @@
+#include "mail/address.h"
 #include "store/store_internal.h"
 
 static enum rc store_alias_id(struct store *s, struct span key, int64_t *id_out, struct err *err)
@@ -305,7 +306,7 @@ static enum rc store_alias_each_in(void *arg, const struct store_domain *domain)
 	size_t count = STORE_PAGE_ROWS;
 	enum rc rc = RC_OK;
 
-	if (list->only.len && !span_eq_nocase(list->only, domain->name))
+	if (list->only.len && !span_eq(list->only, domain->name))
 		return RC_OK;
 	arena_init(&mem, STORE_PAGE_BYTES);
 	while (rc == RC_OK && count == STORE_PAGE_ROWS) {
@@ -322,7 +323,8 @@ static enum rc store_alias_each_in(void *arg, const struct store_domain *domain)
 
 enum rc store_alias_each(struct store *s, struct span domain_or_empty, enum rc (*each)(void *arg, const struct store_alias *), void *arg, struct err *err)
 {
-	struct store_alias_list list = {.s = s, .each = each, .arg = arg, .err = err, .only = domain_or_empty};
+	uint8_t room[LIMIT_DOMAIN_BYTES];
+	struct store_alias_list list = {.s = s, .each = each, .arg = arg, .err = err, .only = address_domain_key(domain_or_empty, room)};
 
 	return store_domain_each_if_hosted(s, domain_or_empty, store_alias_each_in, &list, err);
 }

@@ -4,6 +4,7 @@
 
 enum rc store_domain_name(struct span name, struct arena *mem, struct span *out, struct err *err)
 {
+	uint8_t room[LIMIT_DOMAIN_BYTES];
 	struct address a;
 	enum address_fault fault = ADDRESS_TOO_LONG;
 	struct buf text;
@@ -18,7 +19,7 @@ enum rc store_domain_name(struct span name, struct arena *mem, struct span *out,
 		return err_set(err, RC_BAD, "this is no domain name: %s", address_fault_name(fault));
 	if (a.literal)
 		return err_set(err, RC_BAD, "an address literal cannot be hosted, only a domain name");
-	*out = arena_copy(mem, a.domain);
+	*out = arena_copy(mem, address_domain_key(a.domain, room));
 	return out->ptr ? RC_OK : err_set(err, RC_LIMIT, "the domain name is too long");
 }
 
@@ -173,17 +174,12 @@ enum rc store_domain_each(struct store *s, enum rc (*each)(void *arg, const stru
 
 enum rc store_domain_hosted(struct store *s, struct span name, bool *out, struct err *err)
 {
-	uint8_t lower[LIMIT_DOMAIN_BYTES];
+	uint8_t room[LIMIT_DOMAIN_BYTES];
 	int64_t id;
 	enum rc rc;
 
-	if (name.len > sizeof(lower)) {
-		*out = false;
-		return RC_OK;
-	}
-	for (size_t i = 0; i < name.len; i++)
-		lower[i] = byte_lower(name.ptr[i]);
-	rc = store_domain_id(s, span_of(lower, name.len), &id, NULL, err);
+	name = address_domain_key(name, room);
+	rc = name.len ? store_domain_id(s, name, &id, NULL, err) : RC_NONE;
 	if (rc != RC_OK && rc != RC_NONE)
 		return rc;
 	*out = rc == RC_OK;

@@ -1,6 +1,4 @@
 /* rows of the outgoing queue: where they go, and as whose mail */
-#include <idn2.h>
-
 #include "mail/address.h"
 #include "store/store_queue_internal.h"
 #include "store/store_srs.h"
@@ -9,25 +7,17 @@ enum { STORE_OLD_STEP = 2000 /* rows a transaction */ };
 
 /* ---- destinations */
 
+/* elsewhere it goes by its A-labels (RFC 6531 3.2); one that has none is not in the DNS, which its delivery will say */
 struct span store_destination_name(struct span domain, struct arena *mem)
 {
-	char *text, *ascii = NULL;
-	uint8_t *lower;
+	struct buf name;
 	struct span out;
 
-	if (!span_is_ascii(domain)) { /* RFC 6531 3.2: elsewhere it goes by its A-labels */
-		text = arena_str(mem, domain);
-		if (text && idn2_to_ascii_8z(text, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK && strlen(ascii) <= LIMIT_DOMAIN_BYTES)
-			domain = arena_copy(mem, span_str(ascii));
-		idn2_free(ascii);
-	}
-	domain = span_head(domain, STORE_DEST_BYTES);
-	lower = arena_alloc(mem, domain.len + 1);
-	if (!lower)
-		return SPAN_NONE;
-	for (size_t i = 0; i < domain.len; i++)
-		lower[i] = byte_lower(domain.ptr[i]);
-	out = span_of(lower, domain.len);
+	buf_init(&name, STORE_DEST_BYTES);
+	if (!address_domain_ascii(&name, domain))
+		buf_add(&name, span_head(domain, STORE_DEST_BYTES));
+	out = arena_copy(mem, buf_span(&name));
+	buf_clear(&name);
 	return out;
 }
 

@@ -23,7 +23,7 @@ enum store_counter { STORE_COUNT_DOMAIN, STORE_COUNT_ACCOUNT, STORE_COUNT_ALIAS,
 enum { STORE_ADDRESS_BYTES = 1024, STORE_PAGE_ROWS = 200, STORE_SCRATCH_BYTES = 64 << 20, STORE_ADDED_BYTES = 4096, STORE_FLAGS_BYTES = 512 };
 enum { STORE_ALIAS_DEPTH = 10, STORE_ALIAS_TARGETS = 1000, STORE_PLAN_TARGETS = 100000 };
 enum { STORE_SEND_AS_MAX = 1000 /* an account */, STORE_DOMAIN_RULES_MAX = 1000 /* a domain */, STORE_RULE_BYTES = 256, STORE_RATES_BYTES = 256 };
-enum { STORE_FLAG_SMTPUTF8 = 1, STORE_FLAG_8BIT = 2, STORE_FLAG_BINARY = 4, STORE_FLAG_REQUIRETLS = 8 }; /* message.flags */
+enum { STORE_FLAG_SMTPUTF8 = 1, STORE_FLAG_8BIT = 2, STORE_FLAG_BINARY = 4, STORE_FLAG_REQUIRETLS = 8, STORE_FLAG_HEADERS_ASCII = 16 }; /* message.flags */
 enum { STORE_REPEAT_MS = 24 * 3600 * 1000, STORE_REPEAT_KEY_BYTES = 16 };
 #define STORE_MAX_MS (INT64_MAX / 4) /* any time, size or count in the database; sums cannot overflow */
 enum store_account_state { STORE_ACCOUNT_DISABLED, STORE_ACCOUNT_ENABLED, STORE_ACCOUNT_GONE /* being emptied by store_tidy */ };
@@ -66,9 +66,10 @@ enum rc store_write_end(struct store *s, bool own, enum rc rc, struct err *err) 
 /* an address taken apart for look-ups; spans live in the arena */
 struct store_name {
 	struct span text;   /* as address_write spells it */
-	struct span lower;  /* the same in lower case: how our own addresses are shown */
+	struct span local;  /* the part of text before the last @ */
+	struct span lower;  /* text in lower case: how our own addresses are shown */
 	struct span key;    /* as address_key spells it */
-	struct span domain; /* the part of key behind the last @ */
+	struct span domain; /* the part of key behind the last @: A-labels, see address_domain_key */
 };
 enum rc store_name_parse(struct span address, struct arena *mem, struct store_name *out, struct err *err) RC_WARN; /* RC_BAD */
 enum rc store_domain_id(struct store *s, struct span name, int64_t *id_out, int64_t *catch_all_out, struct err *err) RC_WARN; /* RC_NONE */
@@ -100,7 +101,7 @@ enum rc store_walk_alias(struct store_walk *w, int64_t alias, struct err *err) R
 void store_walk_clear(struct store_walk *w);
 /* looks the domain up, for a change; *name_out as it is kept, in mem. RC_BAD, RC_NONE with words */
 enum rc store_domain_need(struct store *s, struct span name, struct arena *mem, struct span *name_out, int64_t *id_out, struct err *err) RC_WARN;
-/* a host name as it stands behind the @: checked and lower-cased by the one address parser. RC_BAD */
+/* a host name as it is kept and looked up (address_domain_key); checked by the one address parser. RC_BAD */
 enum rc store_domain_name(struct span name, struct arena *mem, struct span *out, struct err *err) RC_WARN;
 /* an account is going: what it was allowed and what it had set up; and nobody may send as it any more, whoever gets the address next */
 enum rc store_policy_forget_account(struct store *s, int64_t account, struct span key, struct err *err) RC_WARN;

@@ -118,6 +118,19 @@ static const struct sql_migration store_migrations[] = {
 		"CREATE INDEX vacation_until ON vacation (until_ms);",
 		"PRAGMA user_version = 3",
 	},
+	{
+		/* One form for a domain, that of the DNS (address_domain_key): what was kept under letters beyond ASCII is found under its A-labels. Where somebody
+		 * had both forms, the second stays as it is and is not found: whose mail goes where is not for us to decide. What only leads somewhere or grants
+		 * something says the same twice then. */
+		"UPDATE OR IGNORE domain SET name = ascii_key(name) WHERE name <> ascii_key(name);"
+		"UPDATE OR IGNORE account SET key = ascii_key(key) WHERE key <> ascii_key(key);"
+		"UPDATE OR IGNORE alias SET key = ascii_key(key) WHERE key <> ascii_key(key);"
+		"UPDATE OR IGNORE alias_target SET key = ascii_key(key) WHERE key <> ascii_key(key);"
+		"DELETE FROM alias_target WHERE key <> ascii_key(key);"
+		"UPDATE OR IGNORE send_as SET key = ascii_key(key) WHERE key <> ascii_key(key);"
+		"DELETE FROM send_as WHERE key <> ascii_key(key);",
+		"PRAGMA user_version = 4",
+	},
 };
 
 static const char *const store_texts[STORE_SQL_COUNT] = {

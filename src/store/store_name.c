@@ -8,6 +8,15 @@ static bool store_is_postmaster(struct span local)
 	return span_eq_nocase(local, SPAN_LIT("postmaster"));
 }
 
+static struct span store_name_domain(struct span key)
+{
+	size_t at = key.len;
+
+	while (at > 0 && key.ptr[at - 1] != '@')
+		at--;
+	return span_from(key, at);
+}
+
 enum rc store_name_parse(struct span address, struct arena *mem, struct store_name *out, struct err *err)
 {
 	struct address a = {.local = address, .domain = SPAN_NONE};
@@ -26,9 +35,10 @@ enum rc store_name_parse(struct span address, struct arena *mem, struct store_na
 		text.ptr[i] = byte_lower(text.ptr[i]);
 	out->lower = arena_copy(mem, buf_span(&text));
 	buf_reset(&text);
+	out->local = span_head(out->text, a.domain.len ? out->text.len - a.domain.len - 1 : out->text.len);
 	address_key(&text, &a);
 	out->key = arena_copy(mem, buf_span(&text));
-	out->domain = a.domain.len ? arena_copy(mem, a.domain) : SPAN_NONE;
+	out->domain = a.domain.len ? store_name_domain(out->key) : SPAN_NONE;
 	if (text.overflow || !out->text.ptr || !out->lower.ptr || !out->key.ptr)
 		rc = err_set(err, RC_LIMIT, "the address is too long");
 	buf_clear(&text);

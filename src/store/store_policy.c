@@ -1,5 +1,6 @@
 #include "store/store_policy.h"
 
+#include "mail/address.h"
 #include "store/store_internal.h"
 
 /* enum policy_identity; what a newer program wrote is refused, not guessed */
@@ -12,11 +13,11 @@ struct store_domain_row {
 	struct store_domain_policy policy;
 };
 
-static enum rc store_domain_row(struct store *s, struct span lower, struct store_domain_row *out, struct err *err)
+static enum rc store_domain_row(struct store *s, struct span name, struct store_domain_row *out, struct err *err)
 {
 	struct sql_row row;
 	struct store_domain_row d = {.policy.hosted = true};
-	enum rc rc = sql_first(&s->sql, &row, STORE_SQL_DOMAIN_POLICY, SQL_ARGS(SQL_T(lower)), err);
+	enum rc rc = sql_first(&s->sql, &row, STORE_SQL_DOMAIN_POLICY, SQL_ARGS(SQL_T(name)), err);
 
 	if (rc != RC_OK)
 		return rc;
@@ -95,16 +96,14 @@ static enum rc store_rule_allows(void *arg, const struct store_rule *rule)
 
 enum rc store_domain_policy(struct store *s, struct span domain, const struct net_address *ip_or_null, struct store_domain_policy *out, struct err *err)
 {
-	uint8_t lower[LIMIT_DOMAIN_BYTES];
+	uint8_t room[LIMIT_DOMAIN_BYTES];
 	struct store_domain_row d = {0};
 	struct net_address ip;
 	enum rc rc = RC_NONE;
 
-	if (domain.len <= sizeof(lower)) {
-		for (size_t i = 0; i < domain.len; i++)
-			lower[i] = byte_lower(domain.ptr[i]);
-		rc = store_domain_row(s, span_of(lower, domain.len), &d, err);
-	}
+	domain = address_domain_key(domain, room);
+	if (domain.len)
+		rc = store_domain_row(s, domain, &d, err);
 	if (rc == RC_OK && d.policy.has_allow_list && ip_or_null) {
 		ip = *ip_or_null;
 		rc = store_rule_walk(s, d.id, store_rule_allows, &ip, err);

@@ -38,7 +38,7 @@ enum rc store_queue_due(struct store *s, int64_t now_ms, struct arena *mem, stru
 enum rc store_queue_lease(struct store *s, struct span dest, int64_t now_ms, size_t max_rows, struct arena *mem,
 	enum rc (*each)(void *arg, const struct store_lease *), void *arg, size_t *rows_out, struct err *err) RC_WARN;
 /* a relay says it holds this row (after the store was started anew, or its channel was lost): LEASED, if it was not already; that nobody else has it is the
- * caller's to know. RC_NONE: no such row, or one that is settled, or held by an administrator */
+ * caller's to know. RC_NONE: no such row, or one that is settled, or that an administrator held when no relay had it; one that a relay had is held when it comes back */
 enum rc store_queue_held(struct store *s, int64_t row, struct err *err) RC_WARN;
 /* leased rows come back, next try now */
 enum rc store_queue_unlease(struct store *s, const int64_t *rows, size_t count, struct err *err) RC_WARN;

@@ -9,23 +9,17 @@ struct store_told {
 	int64_t message, since_ms;
 };
 
+static void store_told_read(struct sql_row *row, void *page, size_t n)
+{
+	((struct store_told *)page)[n] = (struct store_told){.message = sql_number(row, 0, 1, STORE_MAX_MS), .since_ms = sql_number(row, 1, 0, STORE_MAX_MS)};
+}
+
 static enum rc store_told_page(struct store *s, int64_t after, struct store_told *page, size_t *count_out, struct err *err)
 {
 	struct sql_row row;
-	size_t n = 0;
 	enum rc rc = sql_first(&s->sql, &row, STORE_SQL_NOTICE_PAGE, SQL_ARGS(SQL_N(after), SQL_N(STORE_PAGE_ROWS)), err);
 
-	for (; rc == RC_OK; rc = sql_next(&row, err)) {
-		page[n].message = sql_number(&row, 0, 1, STORE_MAX_MS);
-		page[n].since_ms = sql_number(&row, 1, 0, STORE_MAX_MS);
-		rc = sql_checked(&row, err);
-		if (rc != RC_OK)
-			break;
-		n++;
-	}
-	sql_end(&row);
-	*count_out = n;
-	return rc == RC_NONE ? RC_OK : rc;
+	return sql_page(rc, &row, store_told_read, page, count_out, err);
 }
 
 static enum rc store_told_busy(struct store *s, int64_t message, int64_t now_ms, bool *out, struct err *err)

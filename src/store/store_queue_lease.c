@@ -26,24 +26,18 @@ struct store_unleased {
 	int64_t id, next_ms, wish;
 };
 
+static void store_unleased_read(struct sql_row *row, void *page, size_t n)
+{
+	((struct store_unleased *)page)[n] = (struct store_unleased){.id = sql_number(row, 0, 1, STORE_MAX_MS), .next_ms = sql_number(row, 1, 0, STORE_MAX_MS),
+		.wish = sql_number(row, 2, 0, INT32_MAX)};
+}
+
 static enum rc store_unlease_page(struct store *s, struct span dest, struct store_unleased *rows, size_t *count_out, struct err *err)
 {
 	struct sql_row row;
-	size_t n = 0;
 	enum rc rc = sql_first(&s->sql, &row, STORE_SQL_QUEUE_LEASED_ONE, SQL_ARGS(SQL_T(dest), SQL_N(STORE_PAGE_ROWS)), err);
 
-	for (; rc == RC_OK; rc = sql_next(&row, err)) {
-		rows[n].id = sql_number(&row, 0, 1, STORE_MAX_MS);
-		rows[n].next_ms = sql_number(&row, 1, 0, STORE_MAX_MS);
-		rows[n].wish = sql_number(&row, 2, 0, INT32_MAX);
-		rc = sql_checked(&row, err);
-		if (rc != RC_OK)
-			break;
-		n++;
-	}
-	sql_end(&row);
-	*count_out = n;
-	return rc == RC_NONE ? RC_OK : rc;
+	return sql_page(rc, &row, store_unleased_read, rows, count_out, err);
 }
 
 static enum rc store_unlease_dest(struct store *s, struct span dest, struct err *err)
@@ -176,7 +170,7 @@ static enum rc store_lease_message(struct store *s, int64_t message, struct aren
 		.head_bytes = (uint64_t)sql_number(&row, 6, 0, LIMIT_TRACE_BYTES + LIMIT_HEADER_BYTES)};
 	out->bytes = out->head_bytes + (uint64_t)sql_number(&row, 7, 0, STORE_MAX_MS);
 	flags = sql_number(&row, 3, 0, INT32_MAX);
-	out->smtputf8 = flags & STORE_FLAG_SMTPUTF8;
+	out->smtputf8 = (flags & STORE_FLAG_SMTPUTF8) && !(flags & STORE_FLAG_HEADERS_ASCII); /* addresses are looked at where they are sent */
 	out->body_8bit = flags & STORE_FLAG_8BIT;
 	out->body_binary = flags & STORE_FLAG_BINARY;
 	out->requiretls = flags & STORE_FLAG_REQUIRETLS;

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "mail/address.h"
+
 enum { STORE_ACT_NOTES = 1000 /* of one act; what is done to more is not written down row by row */ };
 
 const char *store_queue_state_name(enum store_queue_state state)
@@ -89,20 +91,24 @@ static enum rc store_list_read(struct store *s, int64_t message_or_0, struct are
 
 static bool store_list_is_of(struct span address, struct span domain)
 {
-	return address.len > domain.len && address.ptr[address.len - domain.len - 1] == '@' && span_eq_nocase(span_from(address, address.len - domain.len), domain);
+	size_t at = address.len;
+
+	while (at > 0 && address.ptr[at - 1] != '@')
+		at--;
+	return at > 0 && address_domain_same(span_from(address, at), domain);
 }
 
 static bool store_list_matches(const struct store_queue_filter *f, const struct store_queue_listed *l)
 {
 	if ((f->state >= 0 && (int)l->state != f->state) || (f->older_than_ms && l->q.received_ms >= f->older_than_ms))
 		return false;
-	if (f->sender.len && !span_eq_nocase(span_eq(f->sender, SPAN_LIT("<>")) ? SPAN_NONE : f->sender, l->q.sender))
+	if (f->sender.len && !address_text_same(span_eq(f->sender, SPAN_LIT("<>")) ? SPAN_NONE : f->sender, l->q.sender))
 		return false;
-	if (f->rcpt.len && !span_eq_nocase(f->rcpt, l->q.rcpt))
+	if (f->rcpt.len && !address_text_same(f->rcpt, l->q.rcpt))
 		return false;
 	if (f->domain.len && !span_eq_nocase(f->domain, l->dest) && !store_list_is_of(l->q.rcpt, f->domain))
 		return false;
-	if (f->account.len && !span_eq_nocase(f->account, l->q.account))
+	if (f->account.len && !address_text_same(f->account, l->q.account))
 		return false;
 	return f->cause.len == 0 || span_eq(f->cause, l->cause) || (l->blocked_ms && span_eq(f->cause, l->dest_cause));
 }

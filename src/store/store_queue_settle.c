@@ -58,7 +58,7 @@ enum rc store_queue_claimed(struct store *s, int64_t row, struct arena *mem, str
 	enum store_queue_state state = STORE_QUEUE_WAITING;
 	enum rc rc = store_row_get(s, row, mem, out, &state, err);
 
-	return rc == RC_OK && state != STORE_QUEUE_WAITING && state != STORE_QUEUE_LEASED ? RC_NONE : rc;
+	return rc == RC_OK && state != STORE_QUEUE_WAITING && state != STORE_QUEUE_LEASED && !(state == STORE_QUEUE_HELD && out->wish) ? RC_NONE : rc;
 }
 
 enum rc store_queue_drop(struct store *s, int64_t row, int64_t message, struct err *err)

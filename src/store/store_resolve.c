@@ -199,7 +199,7 @@ static enum rc store_resolve_srs(struct store *s, const struct store_name *name,
 	enum rc rc;
 
 	buf_init(&back, STORE_ADDRESS_BYTES);
-	rc = store_srs_reverse(s, span_head(name->text, name->text.len - name->domain.len - 1), clock_wall_ms(), &back, &how, err);
+	rc = store_srs_reverse(s, name->local, clock_wall_ms(), &back, &how, err);
 	buf_clear(&back);
 	if (rc == RC_OK && how != SRS_BACK_OK)
 		*out = (struct store_resolved){.cause = CAUSE_SRS_INVALID};

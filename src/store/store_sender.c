@@ -1,4 +1,5 @@
 /* whose address is it: send-as rights, and what a refusal may name */
+#include "mail/address.h"
 #include "store/store_internal.h"
 #include "store/store_policy.h"
 
@@ -224,7 +225,7 @@ static enum rc store_send_as_parse(struct span text, struct arena *mem, struct s
 {
 	struct store_name name;
 	struct span domain;
-	uint8_t *at;
+	uint8_t *at, *shown;
 	enum rc rc;
 
 	if (text.len == 0 || text.ptr[0] != '@') {
@@ -241,11 +242,15 @@ static enum rc store_send_as_parse(struct span text, struct arena *mem, struct s
 	if (rc != RC_OK)
 		return rc;
 	at = arena_alloc(mem, domain.len + 1);
-	if (!at)
+	shown = arena_alloc(mem, text.len);
+	if (!at || !shown)
 		return err_set(err, RC_LIMIT, "the domain name is too long");
 	at[0] = '@';
 	memcpy(at + 1, domain.ptr, domain.len);
-	*key_out = *address_out = span_of(at, domain.len + 1);
+	for (size_t i = 0; i < text.len; i++)
+		shown[i] = byte_lower(text.ptr[i]);
+	*key_out = span_of(at, domain.len + 1);
+	*address_out = span_of(shown, text.len);
 	return RC_OK;
 }
 
@@ -273,7 +278,7 @@ static enum rc store_send_as_add_in(struct store *s, struct span account_address
 
 	if (rc == RC_OK)
 		rc = store_account_get(s, account_address, mem, &account, err);
-	if (rc == RC_OK && span_eq(account.address, address))
+	if (rc == RC_OK && address_text_same(account.address, address))
 		return err_set(err, RC_EXISTS, "%.*s may always send as itself", SPAN_FMT(address));
 	if (rc == RC_OK)
 		rc = store_send_as_room(s, account.id, err);

@@ -8,8 +8,9 @@
 
 
 #include "base/mem.h"
+#include "mail/address.h"
 
-enum { SQL_LOG_HEAD_BYTES = 32, SQL_LOG_FRAME_BYTES = 24 };
+enum { SQL_LOG_HEAD_BYTES = 32, SQL_LOG_FRAME_BYTES = 24, SQL_KEY_BYTES = 2048 };
 
 /* Called as soon as SQLite says anything but OK. A failed fsync or a damaged file is RC_IO: the caller ends. No room is RC_FULL: nothing was changed. */
 static enum rc sql_code(const struct sql *q, int code)
@@ -182,6 +183,20 @@ static enum rc sql_version(struct sql *q, int64_t *out, struct err *err)
 	return code == SQLITE_ROW ? RC_OK : sql_fail(q, sqlite3_extended_errcode(q->db), "reading the schema's number", err);
 }
 
+/* ascii_key(text) for migrations: an address or domain as it is looked up (address_text_key) */
+static void sql_ascii_key(sqlite3_context *context, int count, sqlite3_value **values)
+{
+	uint8_t room[SQL_KEY_BYTES];
+	struct span text = span_of(sqlite3_value_text(values[0]), (size_t)sqlite3_value_bytes(values[0])), key;
+
+	(void)count;
+	key = span_is_ascii(text) ? SPAN_NONE : address_text_key(text, room, sizeof(room));
+	if (key.len)
+		sqlite3_result_text64(context, (const char *)key.ptr, key.len, SQLITE_TRANSIENT, SQLITE_UTF8);
+	else
+		sqlite3_result_value(context, values[0]);
+}
+
 /* The number is read again inside the transaction: another process may have been faster. */
 static enum rc sql_migrate_once(struct sql *q, bool *done_out, struct err *err)
 {
@@ -223,6 +238,9 @@ static enum rc sql_migrate(struct sql *q, bool create, struct err *err)
 			q->path, (long long)at, schema->version, schema->what);
 	if (rc == RC_OK && at == schema->version)
 		return RC_OK;
+	if (rc == RC_OK && sqlite3_create_function_v2(q->db, "ascii_key", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY, NULL, sql_ascii_key, NULL,
+		NULL, NULL) != SQLITE_OK)
+		rc = sql_fail(q, sqlite3_extended_errcode(q->db), "changing the schema", err);
 	while (rc == RC_OK && !done)
 		rc = sql_migrate_once(q, &done, err);
 	return rc;
@@ -580,4 +598,21 @@ enum rc sql_checked(const struct sql_row *row, struct err *err)
 		return RC_OK;
 	return err_set(err, RC_BAD, "%s: the database gave back a value that cannot be (statement %u); it was damaged or changed by something else",
 		row->q->path, row->statement);
+}
+
+enum rc sql_page(enum rc first, struct sql_row *row, void (*read)(struct sql_row *row, void *page, size_t n), void *page, size_t *count_out, struct err *err)
+{
+	size_t n = 0;
+	enum rc rc;
+
+	for (rc = first; rc == RC_OK; rc = sql_next(row, err)) {
+		read(row, page, n);
+		rc = sql_checked(row, err);
+		if (rc != RC_OK)
+			break;
+		n++;
+	}
+	sql_end(row);
+	*count_out = n;
+	return rc == RC_NONE ? RC_OK : rc;
 }

@@ -22,7 +22,8 @@
 enum { SQL_OPEN_CREATE = 1, SQL_OPEN_READ_ONLY = 2, SQL_OPEN_SERVE = 4, SQL_OPEN_ASIDE = 8 };
 enum { SQL_BUSY_MS = 5000, SQL_PATIENT_MS = 30000, SQL_BUSY_STEP_US = 500, SQL_PAGE_BYTES = 4096, SQL_CACHE_KIB = 32 << 10 };
 
-/* one step of the schema: literals, run in one transaction that ends with the new number */
+/* One step of the schema: literals, run in one transaction that ends with the new number. They may call ascii_key(text), which is not SQL's: an address or a
+ * domain as it is looked up (mail/address.h, address_text_key); what is ASCII comes back as it is. */
 struct sql_migration {
 	const char *change;
 	const char *number; /* "PRAGMA user_version = N" */
@@ -98,5 +99,8 @@ struct span sql_text(struct sql_row *row, int column, size_t max_bytes);
 struct span sql_lines(struct sql_row *row, int column, size_t max_bytes); /* text of several lines: tab, CR and LF may be in it */
 struct span sql_bytes(struct sql_row *row, int column, size_t max_bytes);
 enum rc sql_checked(const struct sql_row *row, struct err *err) RC_WARN;
+/* A page: what sql_first found (`first`: what it returned) and the rows behind it, each read into its place n of `page` and checked; then sql_end. As many as the
+ * statement's LIMIT says. *count_out: how many are good, whatever is returned; none at all is RC_OK. */
+enum rc sql_page(enum rc first, struct sql_row *row, void (*read)(struct sql_row *row, void *page, size_t n), void *page, size_t *count_out, struct err *err) RC_WARN;
 
 #endif

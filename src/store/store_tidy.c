@@ -25,23 +25,20 @@ struct store_free_page {
 	size_t count;
 };
 
+static void store_free_read(struct sql_row *row, void *page, size_t n)
+{
+	struct store_free_page *p = page;
+
+	p->ids[n] = sql_number(row, 0, 1, STORE_MAX_MS);
+	p->in_file[n] = sql_number(row, 1, 0, 1) == 1;
+}
+
 static enum rc store_tidy_find(struct store *s, struct store_free_page *page, struct err *err)
 {
 	struct sql_row row;
-	size_t n = 0;
 	enum rc rc = sql_first(&s->sql, &row, STORE_SQL_MESSAGE_FREE, SQL_ARGS(SQL_N(STORE_TIDY_MESSAGES)), err);
 
-	for (; rc == RC_OK; rc = sql_next(&row, err)) {
-		page->ids[n] = sql_number(&row, 0, 1, STORE_MAX_MS);
-		page->in_file[n] = sql_number(&row, 1, 0, 1) == 1;
-		rc = sql_checked(&row, err);
-		if (rc != RC_OK)
-			break;
-		n++;
-	}
-	sql_end(&row);
-	page->count = n;
-	return rc == RC_NONE ? RC_OK : rc;
+	return sql_page(rc, &row, store_free_read, page, &page->count, err);
 }
 
 /* The file goes before the commit: nobody can read such a message, and after a crash in between the row is still there to try again. */

@@ -225,6 +225,22 @@ def test_an_address_beyond_ascii_at_a_server_that_does_not_take_it(system, world
     assert d['outcome'] == 'sent' and arrived(world, 'plain@' + MUNICH) == ['b']
 
 
+@pytest.mark.parametrize('rcpt, subject, ending', [
+    ('letters@m\u00fcnchen.test', 'plain', '-- \r\nJ\u00f6rg\r\n'), ('header@m\u00fcnchen.test', 'gr\u00fc\u00dfe', ''), ('part@m\u00fcnchen.test', 'plain', '--b\r\nX-Name: J\u00f6rg\r\n\r\nx\r\n--b--\r\n')])
+def test_a_domain_beyond_ascii_at_a_server_that_takes_no_letters(system, world, rcpt, subject, ending):
+    """its ASCII form will do, where no header needs more"""
+    report.fetch(system, ALICE, delete=True)
+    send(system, rcpt, options=['SMTPUTF8', 'BODY=8BITMIME'], subject=subject, body=ending)
+    d, = gone(system, rcpt)
+    if rcpt.startswith('letters'):
+        assert d['outcome'] == 'sent', d
+        text, = [m[3] for m in world['b'].mail if 'letters@' + MUNICH in m[2]]
+        assert 'J\u00f6rg'.encode() in text and b'for <letters@%s>' % MUNICH.encode() in text, text
+    else:
+        assert (d['outcome'], d['cause']) == ('refused', 'smtputf8-unsupported'), d
+        assert nowhere(world, rcpt) and nowhere(world, rcpt.split('@')[0] + '@' + MUNICH)
+
+
 def test_letters_need_the_parameter(system):
     c = Client(system).c
     c.mail(ALICE)

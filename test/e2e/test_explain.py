@@ -61,8 +61,9 @@ def test_short_and_why():
 def test_a_file_an_option_and_standard_input_say_the_same(tmp_path):
     file = tmp_path / 'talk.txt'
     file.write_text(SWAKS)
-    answers = [explain('--json', str(file)), explain('--json', '--file', str(file)), explain('--json', text=SWAKS)]
-    assert answers[0] == answers[1] == answers[2]
+    answers = [explain('--json', str(file)), explain('--json', '--file', str(file)), explain('--json', text=SWAKS),
+               explain('--json', '-', text=SWAKS), explain('--json', '--file', '-', text=SWAKS)]
+    assert answers == answers[:1] * 5
     d = json.loads(answers[0])
     assert d['form'] == 'transcript' and d['causes'][0]['slug'] == 'auth-not-advertised' and 'relay-denied-unauth' in [c['slug'] for c in d['causes']]
     assert any('STARTTLS' in s for s in d['chain']) and 'DATA was refused, since no recipient was accepted' in d['chain'][-1]
@@ -97,6 +98,18 @@ def test_a_log_becomes_a_table(tmp_path):
     assert 'Relay access denied' in first['evidence'] and first['fix'] and second['names'] == [{'name': 'alice', 'count': 1}]
     out = explain(str(log))
     assert '3000  relay-denied-unauth' in out and 'a1@y.example (1000)' in out
+
+
+def test_a_few_lines_of_a_log_are_an_answer(tmp_path):
+    log = tmp_path / 'mail.log'
+    log.write_text('Nov 22 08:59:59 mx postfix/smtpd[1]: connect from h[192.0.2.1]\n' + REJECT % (1, 1, 1))
+    out = explain(str(log))
+    assert 'Cause: relay-denied-unauth' in out and 'What to do' in out and 'count  cause' not in out
+    assert as_json(str(log))['refusals'] == 1
+    log.write_text(REJECT % (1, 1, 1) + REJECT % (2, 2, 2))
+    assert 'count  cause' in explain(str(log))
+    log.write_text('Nov 22 08:59:59 mx postfix/smtpd[1]: connect from h[192.0.2.1]\n')
+    assert '1 line, 0 refusals.' in explain(str(log))
 
 
 SECRET = 'Zebra-Quagga-7'

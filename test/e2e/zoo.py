@@ -57,34 +57,16 @@ service quota-status {
     port = {quota}
   }
 }
-service imap-login {
-  inet_listener imap {
-    port = {imap}
+''' + ''.join('''service NAME-login {
+  inet_listener NAME {
+    port = {NAME}
   }
-  inet_listener imaps {
-    port = {imaps}
+  inet_listener NAMEs {
+    port = {NAMEs}
     ssl = yes
   }
 }
-service pop3-login {
-  inet_listener pop3 {
-    port = {pop3}
-  }
-  inet_listener pop3s {
-    port = {pop3s}
-    ssl = yes
-  }
-}
-service submission-login {
-  inet_listener submission {
-    port = {submission}
-  }
-  inet_listener submissions {
-    port = {submissions}
-    ssl = yes
-  }
-}
-'''
+'''.replace('NAME', name) for name in ('imap', 'pop3', 'submission'))
 DOVECOT_LISTENERS = ('auth', 'quota', 'imap', 'imaps', 'pop3', 'pop3s', 'submission', 'submissions')
 
 POSTFIX = '''smtpd_sasl_type = dovecot

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-static void *driver_start(const char *listener)
+static void *driver_start(const char *listener, struct flow_peer *peer_out)
 {
 	bool mx = strcmp(listener, "mx") == 0, implicit = strcmp(listener, "submissions") == 0;
 	struct fake_smtp *f;
@@ -19,26 +19,13 @@ static void *driver_start(const char *listener)
 	fake_smtp_start(f);
 	if (implicit)
 		fake_smtp_tls(f);
+	*peer_out = (struct flow_peer){.out = &f->out, .closed = &f->closed};
 	return f;
 }
 
 static void driver_feed(void *session, struct span bytes)
 {
 	fake_smtp_feed(session, bytes);
-}
-
-static struct span driver_out(void *session)
-{
-	struct fake_smtp *f = session;
-
-	return buf_span(&f->out);
-}
-
-static void driver_sent(void *session, size_t bytes)
-{
-	struct fake_smtp *f = session;
-
-	buf_drop(&f->out, bytes);
 }
 
 static void driver_tick(void *session, uint64_t later_ms)
@@ -56,13 +43,6 @@ static bool driver_tls_done(void *session)
 	return true;
 }
 
-static bool driver_closed(void *session)
-{
-	const struct fake_smtp *f = session;
-
-	return f->closed;
-}
-
 static void driver_stop(void *session)
 {
 	fake_smtp_clear(session);
@@ -73,10 +53,7 @@ const struct flow_driver flow_driver_smtp = {
 	.name = "smtp",
 	.start = driver_start,
 	.feed = driver_feed,
-	.out = driver_out,
-	.sent = driver_sent,
 	.tick = driver_tick,
 	.tls_done = driver_tls_done,
-	.closed = driver_closed,
 	.stop = driver_stop,
 };

@@ -3,17 +3,20 @@
 #ifndef MAILROOM_TEST_FLOW_H
 #define MAILROOM_TEST_FLOW_H
 
-#include "base/span.h"
+#include "base/buf.h"
+
+/* what the peer sees of a session, for as long as it lives */
+struct flow_peer {
+	struct buf *out;    /* what it can read; what it has read is dropped */
+	const bool *closed; /* the server did */
+};
 
 struct flow_driver {
 	const char *name;
-	void *(*start)(const char *listener);                /* NULL: the listener is not this driver's. TLS is up already for implicit TLS */
-	void (*feed)(void *session, struct span bytes);      /* takes all and does what follows */
-	struct span (*out)(void *session);                   /* what the peer can read now */
-	void (*sent)(void *session, size_t bytes);           /* ... and has read */
+	void *(*start)(const char *listener, struct flow_peer *peer_out); /* NULL: the listener is not this driver's. TLS is up already for implicit TLS */
+	void (*feed)(void *session, struct span bytes);                   /* takes all and does what follows */
 	void (*tick)(void *session, uint64_t later_ms);
-	bool (*tls_done)(void *session);                     /* false: the server did not agree to a handshake */
-	bool (*closed)(void *session);
+	bool (*tls_done)(void *session);                                  /* false: the server did not agree to a handshake */
 	void (*stop)(void *session);
 };
 

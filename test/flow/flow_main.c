@@ -22,6 +22,7 @@ struct run {
 	unsigned line;
 	const struct flow_driver *driver;
 	void *session;
+	struct flow_peer peer;
 	bool pop3;
 	struct buf sending; /* C+ lines wait for the next C */
 	char *words;        /* why it failed */
@@ -45,7 +46,7 @@ static bool run_fail(struct run *r, const char *what, struct span wanted, struct
 /* the next line the peer can read, without CR LF; false: there is none */
 static bool run_peek(struct run *r, struct span *line_out)
 {
-	struct span out = r->driver->out(r->session);
+	struct span out = buf_span(r->peer.out);
 	size_t at = span_find_span(out, SPAN_LIT("\r\n"));
 
 	*line_out = span_head(out, at);
@@ -54,7 +55,7 @@ static bool run_peek(struct run *r, struct span *line_out)
 
 static void run_take(struct run *r, struct span line)
 {
-	r->driver->sent(r->session, line.len + 2);
+	buf_drop(r->peer.out, line.len + 2);
 }
 
 static bool run_match(struct run *r, struct span regex, struct span line)
@@ -176,7 +177,7 @@ static bool run_close(struct run *r, struct span text)
 
 	if (run_peek(r, &line))
 		return run_fail(r, "a line too many before the end", text, line);
-	return r->driver->closed(r->session) || run_fail(r, "the server did not close", text, SPAN_NONE);
+	return *r->peer.closed || run_fail(r, "the server did not close", text, SPAN_NONE);
 }
 
 static bool run_listener(struct run *r, struct span text)
@@ -185,7 +186,7 @@ static bool run_listener(struct run *r, struct span text)
 
 	for (size_t i = 0; !r->session && i < sizeof(drivers) / sizeof(drivers[0]); i++) {
 		r->driver = drivers[i];
-		r->session = r->driver->start(name);
+		r->session = r->driver->start(name, &r->peer);
 	}
 	r->pop3 = strncmp(name, "pop3", 4) == 0;
 	free(name);

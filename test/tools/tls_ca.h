@@ -6,6 +6,7 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct tls_ca {
 	EVP_PKEY *key;
@@ -80,11 +81,29 @@ static inline SSL_CTX *tls_ca_server(const struct tls_ca *ca, const char *names,
 	return ctx;
 }
 
-static inline void tls_ca_write(const struct tls_ca *ca, const char *path)
+/* into a new file; path: as mkstemp takes it */
+static inline void tls_ca_write(const struct tls_ca *ca, char *path)
 {
-	FILE *f = fopen(path, "w");
+	int fd = mkstemp(path);
+	FILE *f = fd >= 0 ? fdopen(fd, "w") : NULL;
 
 	tls_ca_must(f && PEM_write_X509(f, ca->cert) && fclose(f) == 0);
+}
+
+/* For a group of tests: an authority that those may trust who read path (as mkstemp takes it), and one that nobody trusts. tls_ca_end: 0, or -1 when the file
+ * was gone. */
+static inline void tls_ca_begin(struct tls_ca *trusted, struct tls_ca *stranger, char *path)
+{
+	tls_ca_init(trusted);
+	tls_ca_init(stranger);
+	tls_ca_write(trusted, path);
+}
+
+static inline int tls_ca_end(struct tls_ca *trusted, struct tls_ca *stranger, const char *path)
+{
+	tls_ca_clear(trusted);
+	tls_ca_clear(stranger);
+	return unlink(path);
 }
 
 #endif

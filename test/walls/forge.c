@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "msg_number.h"
 
 enum { FORGE_MEMORY_BYTES = 64 << 20, FORGE_LIST_FEW = 4, FORGE_SPAN_FEW = 200 };
 
@@ -137,32 +138,14 @@ static void forge_fields(struct forge *f, const struct msg_layout *layout, bool 
 		void *at = (uint8_t *)to + field->offset;
 		uint64_t n = strcmp(field->name, "session") == 0 ? forge_session(f) : forge_number(f);
 
-		switch (field->kind) {
-		case MSG_FIELD_U8:
-			*(uint8_t *)at = (uint8_t)n;
-			break;
-		case MSG_FIELD_U16:
-			*(uint16_t *)at = (uint16_t)n;
-			break;
-		case MSG_FIELD_U32:
-			*(uint32_t *)at = (uint32_t)n;
-			break;
-		case MSG_FIELD_U64:
-			*(uint64_t *)at = n;
-			break;
-		case MSG_FIELD_BOOL:
-			*(bool *)at = n & 1;
-			break;
-		case MSG_FIELD_SPAN:
+		if (msg_number_set(field->kind, at, n))
+			continue;
+		if (field->kind == MSG_FIELD_SPAN)
 			*(struct span *)at = huge && forge_below(f, 2) ? forge_long(f, field->max) : forge_text(f, field->max);
-			break;
-		case MSG_FIELD_LIST:
+		else if (field->kind == MSG_FIELD_LIST)
 			forge_list(f, field, huge, at);
-			break;
-		case MSG_FIELD_FD:
+		else
 			*(int *)at = f->junk[forge_below(f, 4)];
-			break;
-		}
 	}
 }
 

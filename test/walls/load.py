@@ -38,7 +38,7 @@ def read_mail(system, name, delete=False):
     c.sign_in('pass', name, system.password[name])
     count = int(c.ask('STAT').split()[1])
     for n in range(1, count + 1):
-        c.send('RETR %d' % n)
+        c.send('RETR %d\r\n' % n)
         while c.line() != '.':
             pass
         if delete:
@@ -59,7 +59,7 @@ def mail(system):
     c.ask('MAIL FROM:<alice@mailroom.test>')
     c.ask('RCPT TO:<bob@mailroom.test>')
     c.ask('DATA')
-    c.send(plant.message('load', 'load', 3000000) + '.')
+    c.send(plant.message('load', 'load', 3000000) + '.\r\n')
     c.reply()
     for to in ('bob@mailroom.test', 'nobody@mailroom.test', 'somebody@elsewhere.test'):
         c.ask('MAIL FROM:<alice@mailroom.test>')
@@ -115,7 +115,7 @@ def locked(system):
     for line in ('MAIL FROM:<alice@mailroom.test>', 'RCPT TO:<bob@mailroom.test>', 'DATA'):
         c.ask(line)
     db.execute('BEGIN IMMEDIATE')
-    c.send('Subject: locked\r\n\r\nx\r\n.')
+    c.send('Subject: locked\r\n\r\nx\r\n.\r\n')
     time.sleep(0.2)
     db.execute('ROLLBACK')
     db.close()

@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import os
 import re
-import socket
 import ssl
 import sys
 import tempfile
@@ -28,7 +27,7 @@ import sink
 ALLOWED = {'password': (), 'hash': ('auth',), 'key': ('keys',), 'text': ('mx', 'user', 'store', 'relay'), 'smarthost': ('keys',)}
 
 
-class Client:
+class Client(mailroom.Wire):
     """one connection that signs in and stays"""
 
     def __init__(self, system, protocol, tls, version=None, pieces=1):
@@ -36,8 +35,7 @@ class Client:
         self.system, self.protocol, self.pieces = system, protocol, pieces
         name = {('smtp', 'tls'): 'submissions', ('smtp', 'starttls'): 'submission', ('smtp', 'clear'): 'submission', ('pop3', 'tls'): 'pop3s',
                 ('pop3', 'starttls'): 'pop3', ('pop3', 'clear'): 'pop3'}[protocol, tls]
-        self.sock = socket.create_connection(('127.0.0.1', system.port[name]), timeout=60)
-        self.left = b''
+        super().__init__(system.port[name], timeout=60, greet=False)
         self.version = version
         if tls == 'tls':
             self.wrap()
@@ -56,32 +54,16 @@ class Client:
             context.maximum_version = context.minimum_version = self.version
         self.sock = context.wrap_socket(self.sock)
 
-    def line(self):
-        while b'\n' not in self.left:
-            more = self.sock.recv(65536)
-            if not more:
-                raise EOFError('closed; unread: %r' % self.left)
-            self.left += more
-        line, self.left = self.left.split(b'\n', 1)
-        return line.rstrip(b'\r').decode(errors='replace')
-
     def reply(self):
-        line = self.line()
-        while self.protocol == 'smtp' and line[3:4] == '-':
-            line = self.line()
-        return line
+        return super().reply() if self.protocol == 'smtp' else self.line()
 
     def send(self, text):
-        data = text.encode() + b'\r\n'
+        data = text.encode()
         step = len(data) // self.pieces + 1
         for at in range(0, len(data), step):
             if at:
                 time.sleep(0.01)
             self.sock.sendall(data[at:at + step])
-
-    def ask(self, text):
-        self.send(text)
-        return self.reply()
 
     def expect(self, line, ok):
         good = line.startswith(('235', '+OK')) if ok else line.startswith(('535', '-ERR'))
@@ -326,7 +308,7 @@ def crowd(system, scan):
         if how == 'pass':
             c.ask('USER ' + name)
     for c, name, password, how in clients:
-        c.send('PASS ' + password if how == 'pass' else 'AUTH PLAIN ' + base64.b64encode(('\0%s\0%s' % (name, password)).encode()).decode())
+        c.send(('PASS ' + password if how == 'pass' else 'AUTH PLAIN ' + base64.b64encode(('\0%s\0%s' % (name, password)).encode()).decode()) + '\r\n')
     for c, *_ in clients:
         c.reply()
     return [c for c, *_ in clients]

@@ -97,6 +97,8 @@ bool smtp_message_next(struct smtp_in *s, struct span *out)
 	m->given = true;
 	if (!header_scan_facts(m->scan)->ended)
 		header_scan_feed(m->scan, *out);
+	if (s->mail.smtputf8)
+		mime_wide_feed(&m->wide, *out);
 	return true;
 }
 

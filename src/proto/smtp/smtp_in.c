@@ -150,6 +150,7 @@ static enum smtp_want smtp_in_ask_barrier(struct smtp_in *s, struct smtp_ask *as
 		ask->rcpt_count = s->rcpt_count;
 		ask->header = header_scan_facts(s->message.scan);
 		ask->body_bytes = s->message.bytes;
+		ask->headers_wide = s->message.wide.found;
 		return SMTP_WANT_ACCEPT;
 	}
 	if (s->wait == SMTP_WAIT_WHY) {

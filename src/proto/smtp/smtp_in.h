@@ -86,6 +86,7 @@ struct smtp_ask { /* spans are valid until the answer (RCPT, MAIL, AUTH) or the 
 	uint32_t why_max;              /* WHY */
 	const struct header_facts *header;
 	uint64_t body_bytes;           /* all bytes handed out with BODY */
+	bool headers_wide;             /* ACCEPT, and SMTPUTF8 was said: the header, or that of a part, is not all ASCII */
 };
 
 struct verdict {

@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "base/map.h"
+#include "mail/mime_wide.h"
 #include "proto/smtp/smtp_dots.h"
 #include "proto/smtp/smtp_in.h"
 
@@ -76,6 +77,7 @@ struct smtp_message {
 	uint64_t rate_bytes;       /* bytes since ... */
 	mono_ms rate_since;        /* ... the message or this chunk of it began */
 	struct header_scan *scan;  /* in the envelope arena */
+	struct mime_wide wide;     /* fed where SMTPUTF8 was said */
 	struct span rest;          /* bytes of the last feed that next() hands out */
 	size_t drops, drop_at;
 };

@@ -39,7 +39,8 @@ struct smtp_out_result smtp_out_result(const struct smtp_out *s, size_t i)
 	return i < s->rcpt_count ? s->rcpts[i].r : (struct smtp_out_result){.fate = SMTP_OUT_LEFT, .stage = SMTP_OUT_AT_RCPT};
 }
 
-/* An address in the one form that is safe to send, in `mem`; false: it is none, and never leaves */
+/* An address in the one form that is safe to send, in `mem`, and where the server knows no other, of ASCII (whether the header can go there, too, is another
+ * question); false: it is none, and never leaves */
 static bool smtp_out_path(struct smtp_out *s, struct span text, unsigned flags, struct span *path_out, bool *utf8_out)
 {
 	struct arena scratch;
@@ -51,9 +52,10 @@ static bool smtp_out_path(struct smtp_out *s, struct span text, unsigned flags, 
 	buf_init(&path, LIMIT_PATH_BYTES * 3);
 	ok = address_parse(text, flags | ADDRESS_UTF8, &scratch, &a) == ADDRESS_OK;
 	if (ok) {
-		address_write(&path, &a);
+		*utf8_out = a.utf8 && (s->caps.smtputf8 || !address_write_ascii(&path, &a));
+		if (!path.len)
+			address_write(&path, &a);
 		*path_out = arena_copy(&s->mem, buf_span(&path));
-		*utf8_out = a.utf8;
 		ok = !path.overflow && !s->mem.overflow;
 	}
 	arena_clear(&scratch);

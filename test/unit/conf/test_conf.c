@@ -549,7 +549,7 @@ int main(void)
 		cmocka_unit_test(test_table), cmocka_unit_test(test_defaults), cmocka_unit_test(test_values), cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_sample), cmocka_unit_test(test_cut_anywhere), cmocka_unit_test(test_man),
 		cmocka_unit_test(test_conf_load_files), cmocka_unit_test(test_conf_delivery_bad), cmocka_unit_test(test_conf_delivery_filled),
-		cmocka_unit_test(test_conf_delivery_routes), cmocka_unit_test(test_conf_load_include), cmocka_unit_test(test_conf_load_limits),
+		cmocka_unit_test(test_conf_delivery_routes), cmocka_unit_test(test_conf_delivery_letters), cmocka_unit_test(test_conf_load_include), cmocka_unit_test(test_conf_load_limits),
 		cmocka_unit_test(test_conf_override),
 	};
 

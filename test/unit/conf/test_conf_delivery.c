@@ -42,7 +42,8 @@ void test_conf_delivery_bad(void **state)
 		{"route a { domains = \"*\" smarthost = s }", "route \"a\": smarthost: there is no smarthost \"s\""},
 		{"route a { domains = \"a b_c\" to = x }", "domains: \"b_c\" is not a domain; one such as example.org, .example.org for all below it, or * would be right"},
 		{"route a { domains = \"a.*\" to = x }", "is not a domain"},
-		{"route a { domains = \".\" to = x }", "is not a domain"},
+		{"route a { domains = \".\" to = x }", "is not a domain"}, {"route a { domains = \"\xe2\x98\xba.test\" to = x }", "is not a domain"},
+		{"hostname = \"\xe2\x98\xba.test\"", "is not a host name"},
 		{"route a { domains = x to = \"h:0\" }", "to: \"h:0\" is not a server; one with a port from 1 to 65535 behind it would be right"},
 		{"route a { domains = x to = \"h:\" }", "is not a server"},
 		{"route a { domains = x to = \"h:70000\" }", "is not a server"},
@@ -106,5 +107,32 @@ void test_conf_delivery_routes(void **state)
 	conf_free(&c);
 	c = parse("");
 	assert_null(conf_route_find(c, SPAN_LIT("example.org")));
+	conf_free(&c);
+}
+
+/* a name has one form, whichever stands in the file and whichever is asked for */
+void test_conf_delivery_letters(void **state)
+{
+	static const struct { const char *domain, *route; } rows[] = {
+		{"b\xc3\xbc" "cher.test", "books"}, {"B\xc3\x9c" "CHER.test", "books"}, {"xn--bcher-kva.test", "books"}, {"XN--Bcher-KVA.test", "books"},
+		{"www.m\xc3\xbcnchen.test", "below"}, {"www.xn--mnchen-3ya.test", "below"}, {"m\xc3\xbcnchen.test", "munich"}, {"xn--mnchen-3ya.test", "munich"},
+		{"b\xc3\xb6" "cher.test", NULL},
+	};
+	struct conf *c = parse("hostname = \"mail.b\xc3\xbc" "cher.test\"\ndefault-domain = \"B\xc3\xbc" "cher.test\"\n"
+		"route books { domains = \"b\xc3\xbc" "cher.test\" to = \"mx.b\xc3\xbc" "cher.test:26\" }\nroute below { domains = \".M\xc3\xbcnchen.test\" to = b }\n"
+		"route munich { domains = \"xn--mnchen-3ya.test\" to = m }\n");
+
+	(void)state;
+	assert_string_equal(c->hostname, "mail.xn--bcher-kva.test");
+	assert_string_equal(c->default_domain, "xn--bcher-kva.test");
+	assert_true(span_eq(c->routes[0].hops[0].host, SPAN_LIT("mx.xn--bcher-kva.test")));
+	assert_int_equal(c->routes[0].hops[0].port, 26);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct conf_route *found = conf_route_find(c, span_str(rows[i].domain));
+
+		assert_int_equal(found != NULL, rows[i].route != NULL);
+		if (found)
+			assert_string_equal(found->name, rows[i].route);
+	}
 	conf_free(&c);
 }

@@ -1,5 +1,7 @@
 #include "frames.h"
 
+#include "msg_number.h"
+
 uint64_t chance_below(struct chance *c, uint64_t n)
 {
 	uint64_t z = c->state += 0x9e3779b97f4a7c15u; /* splitmix64 */
@@ -44,32 +46,14 @@ static void fill_fields(struct chance *c, const struct msg_layout *layout, bool 
 		void *at = (uint8_t *)to + f->offset;
 		uint64_t n = chance_below(c, UINT64_MAX);
 
-		switch (f->kind) {
-		case MSG_FIELD_U8:
-			*(uint8_t *)at = (uint8_t)n;
-			break;
-		case MSG_FIELD_U16:
-			*(uint16_t *)at = (uint16_t)n;
-			break;
-		case MSG_FIELD_U32:
-			*(uint32_t *)at = (uint32_t)n;
-			break;
-		case MSG_FIELD_U64:
-			*(uint64_t *)at = n;
-			break;
-		case MSG_FIELD_BOOL:
-			*(bool *)at = n & 1;
-			break;
-		case MSG_FIELD_SPAN:
+		if (msg_number_set(f->kind, at, n))
+			continue;
+		if (f->kind == MSG_FIELD_SPAN)
 			*(struct span *)at = random_span(c, f->max, full, mem);
-			break;
-		case MSG_FIELD_LIST:
+		else if (f->kind == MSG_FIELD_LIST)
 			*(struct msg_list *)at = random_list(c, f, full, mem);
-			break;
-		case MSG_FIELD_FD:
+		else
 			*(int *)at = *fds++;
-			break;
-		}
 	}
 }
 

@@ -392,7 +392,7 @@ static void test_key(void **state)
 	static const struct {
 		const char *text, *key;
 	} cases[] = {{"User.Name+X@Example.ORG", "user.name+x@example.org"}, {"\"A b\"@C", "a b@c"}, {"\"ab\"@c", "ab@c"},
-		{"J\xc3\x96@c", "j\xc3\x96@c"}, {"", ""}, {"Postmaster", "postmaster@"}};
+		{"J\xc3\x96@c", "j\xc3\x96@c"}, {"J\xc3\x96@B\xc3\x9c" "cher.test", "j\xc3\x96@xn--bcher-kva.test"}, {"", ""}, {"Postmaster", "postmaster@"}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -463,11 +463,93 @@ static void test_fault_names(void **state)
 		assert_true(strlen(address_fault_name((enum address_fault)f)) > 10);
 }
 
+static void test_ascii(void **state)
+{
+	static const struct {
+		struct span text;
+		const char *ascii; /* NULL: there is no such form */
+	} cases[] = {
+		{S("Some.body@Example.org"), "Some.body@example.org"},
+		{S("a@b\xc3\xbc" "cher.test"), "a@xn--bcher-kva.test"},
+		{S("a@B\xc3\x9c" "CHER.test"), "a@xn--bcher-kva.test"},
+		{S("a@bu\xcc\x88" "cher.test"), "a@xn--bcher-kva.test"}, /* decomposed */
+		{S("\"a b\"@\xe4\xbe\x8b\xe5\xad\x90.test"), "\"a b\"@xn--fsqu00a.test"},
+		{S("a@fa\xc3\x9f.test"), "a@xn--fa-hia.test"}, /* IDNA 2008 keeps the sharp s */
+		{S("a@[192.0.2.1]"), "a@[192.0.2.1]"},
+		{S("b\xc3\xb6@example.org"), NULL},
+		{S("a@\xe2\x98\xba.test"), NULL}, /* U+263A is in no name */
+		{S("a@b\xef\xbc\xa0" "c.test"), NULL}, {S("a@\xef\xbc\xa0.test"), NULL}, {S("a@\xef\xbc\xbc.test"), NULL}, /* wide forms of @ and backslash are */
+		{S("a@\xef\xbd\x82.test"), "a@b.test"}, /* that of b is a b */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct address a;
+		struct arena mem;
+		struct buf out;
+
+		arena_init(&mem, 4096);
+		buf_init(&out, 1024);
+		assert_int_equal(address_parse(cases[i].text, U, &mem, &a), ADDRESS_OK);
+		assert_int_equal(address_write_ascii(&out, &a), cases[i].ascii != NULL);
+		test_span_eq(buf_span(&out), cases[i].ascii ? span_str(cases[i].ascii) : SPAN_NONE, "in ASCII");
+		buf_clear(&out);
+		arena_clear(&mem);
+	}
+}
+
+/* one form for a domain and for an address, however they are written; none of what differs is taken for the same */
+static void test_same(void **state)
+{
+	static const struct {
+		struct span text, key;
+	} cases[] = {
+		{S("Jo@Example.ORG"), S("jo@example.org")},
+		{S("jo@b\xc3\xbc" "cher.test"), S("jo@xn--bcher-kva.test")},
+		{S("JO@B\xc3\x9c" "CHER.Test"), S("jo@xn--bcher-kva.test")},
+		{S("jo@bu\xcc\x88" "cher.test"), S("jo@xn--bcher-kva.test")},
+		{S("jo@XN--Bcher-KVA.test"), S("jo@xn--bcher-kva.test")},
+		{S("j\xc3\xb6@b\xc3\xbc" "cher.test"), S("j\xc3\xb6@xn--bcher-kva.test")},
+		{S("jo@b\xc3\xbc" "cher.xn--4ca.test"), S("jo@xn--bcher-kva.xn--4ca.test")},
+		{S("jo@[IPv6:2001:DB8::1]"), S("jo@[ipv6:2001:db8::1]")},
+	};
+	uint8_t room[LIMIT_PATH_BYTES * 2], domain[LIMIT_DOMAIN_BYTES];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct span text = cases[i].text, want = cases[i].key;
+		size_t at = span_find(text, '@') + 1;
+
+		test_span_eq(address_text_key(text, room, sizeof(room)), want, "key of a text");
+		test_span_eq(address_domain_key(span_from(text, at), domain), span_from(want, span_find(want, '@') + 1), "key of a domain");
+		assert_true(address_text_same(text, want) && address_text_same(want, text));
+		assert_true(address_domain_same(span_from(text, at), span_from(want, span_find(want, '@') + 1)));
+		for (size_t k = 0; k < sizeof(cases) / sizeof(cases[0]); k++)
+			assert_int_equal(address_text_same(text, cases[k].text), span_eq(want, cases[k].key));
+	}
+	/* what has no such form stays as it is; what is longer than any domain is none */
+	test_span_eq(address_text_key(SPAN_LIT("A@\xe2\x80\xae.test"), room, sizeof(room)), SPAN_LIT("a@\xe2\x80\xae.test"), "no form");
+	test_span_eq(address_domain_key(SPAN_LIT(""), domain), SPAN_LIT(""), "nothing");
+	test_span_eq(address_domain_key(SPAN_LIT("\xef\xbd\x82\xef\xbc\xa0" "c.test"), domain), SPAN_LIT("\xef\xbd\x82\xef\xbc\xa0" "c.test"),
+		"an @ of another width");
+	test_span_eq(address_domain_key(SPAN_LIT("b\xc3\xbc\0x.test"), domain), SPAN_LIT("b\xc3\xbc\0x.test"), "a zero byte");
+	assert_false(address_domain_same(SPAN_LIT("b\xc3\xbc.test\0x"), SPAN_LIT("b\xc3\xbc.test")));
+	memset(room, 'a', sizeof(room));
+	assert_int_equal(address_domain_key(span_of(room, LIMIT_DOMAIN_BYTES), domain).len, LIMIT_DOMAIN_BYTES);
+	assert_int_equal(address_domain_key(span_of(room, LIMIT_DOMAIN_BYTES + 1), domain).len, 0);
+	/* no room for the A-labels: as it came; none for that either: nothing */
+	test_span_eq(address_text_key(SPAN_LIT("jo@b\xc3\xbc" "cher.test"), room, 15), SPAN_LIT("jo@b\xc3\xbc" "cher.test"), "little room");
+	assert_int_equal(address_text_key(SPAN_LIT("jo@b\xc3\xbc" "cher.test"), room, 14).len, 0);
+	assert_false(address_text_same(SPAN_LIT("jo@example.org"), SPAN_LIT("jo")));
+	assert_false(address_text_same(SPAN_LIT("b\xc3\xbc" "cher.test"), SPAN_LIT("jo@b\xc3\xbc" "cher.test")));
+}
+
 int test_address(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plain), cmocka_unit_test(test_paths), cmocka_unit_test(test_round_trip), cmocka_unit_test(test_key),
-		cmocka_unit_test(test_full_arena), cmocka_unit_test(test_helo), cmocka_unit_test(test_ip), cmocka_unit_test(test_fault_names),
+		cmocka_unit_test(test_full_arena), cmocka_unit_test(test_helo), cmocka_unit_test(test_ip), cmocka_unit_test(test_fault_names), cmocka_unit_test(test_ascii),
+		cmocka_unit_test(test_same),
 	};
 
 	return cmocka_run_group_tests_name("address", tests, NULL, NULL);

@@ -17,6 +17,6 @@ void test_span_eq(struct span got, struct span want, const char *what)
 
 int main(void)
 {
-	return (test_address() + test_header() + test_from() + test_field() + test_mime() + test_mime_value() + test_mime_reader() + test_words() +
+	return (test_address() + test_header() + test_from() + test_field() + test_mime() + test_mime_value() + test_mime_reader() + test_mime_wide() + test_words() +
 		       test_attach() + test_mta_sts() + test_srs() + test_dkim() + test_dsn() + test_autoreply()) != 0;
 }

@@ -15,6 +15,7 @@ int test_from(void);
 int test_mime(void);
 int test_mime_value(void);
 int test_mime_reader(void);
+int test_mime_wide(void);
 int test_words(void);
 int test_attach(void);
 int test_mta_sts(void);

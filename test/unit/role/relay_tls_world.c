@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "loop_turns.h"
+
 static enum rc store_frame(void *owner, struct chan *c, enum msg_type type, const union msg_any *msg)
 {
 	struct world *w = owner;
@@ -90,27 +92,9 @@ void world_run(struct world *w, unsigned ready)
 	loop_timer_at(&w->limit, MONO_NEVER);
 }
 
-static void on_counted(void *arg)
-{
-	struct world *w = arg;
-
-	if (w->until-- == 0) {
-		loop_stop(w->loop, 0);
-		return;
-	}
-	loop_soon(w->loop, &w->stopper);
-}
-
 void world_turns(struct world *w, unsigned turns)
 {
-	struct loop_hook stopper = w->stopper;
-
-	w->until = turns;
-	w->stopper = (struct loop_hook){.fn = on_counted, .arg = w, .once = true};
-	loop_soon(w->loop, &w->stopper);
-	assert_int_equal(loop_run(w->loop), 0);
-	loop_hook_remove(w->loop, &w->stopper);
-	w->stopper = stopper;
+	assert_int_equal(loop_turns(w->loop, turns), 0);
 }
 
 void world_dest_ready(void *arg, struct relay_tls_dest *d)

@@ -17,6 +17,7 @@ static int setup(void **state)
 	cred_stub_add("a@b@example.org", "q", false, true);
 	cred_stub_add("j\xc3\xb6rg@example.net", "u", false, true);
 	cred_stub_add("o'brien@example.net", "o", false, true);
+	cred_stub_add("jo@xn--bcher-kva.test", "w", false, true);
 	return 0;
 }
 
@@ -52,6 +53,11 @@ static void test_find(void **state)
 		{"O'Brien", "", "o'brien", "o'brien@example.net"}, {"j\xc3\xb6rg", "example.net", "j\xc3\xb6rg@example.net", "j\xc3\xb6rg@example.net"},
 		{"\"j\xc3\xb6rg\"@example.net", "", "j\xc3\xb6rg@example.net", "j\xc3\xb6rg@example.net"},
 		{"\"", "", "\"", NULL}, {"\"@", "", "\"@", NULL}, {"\"ann@example.org", "", "\"ann@example.org", NULL},
+		/* a domain has one form, its A-labels */
+		{"jo@b\xc3\xbc" "cher.test", "", "jo@xn--bcher-kva.test", "jo@xn--bcher-kva.test"}, {"Jo@XN--Bcher-KVA.test", "", "jo@xn--bcher-kva.test", "jo@xn--bcher-kva.test"},
+		{"jo@B\xc3\x9c" "CHER.test", "", "jo@xn--bcher-kva.test", "jo@xn--bcher-kva.test"}, {"jo+b\xc3\xbc" "cher.test", "", "jo@xn--bcher-kva.test", "jo@xn--bcher-kva.test"},
+		{"\"jo\"@b\xc3\xbc" "cher.test", "", "jo@xn--bcher-kva.test", "jo@xn--bcher-kva.test"}, {"jo", "b\xc3\xbc" "cher.test", "jo@xn--bcher-kva.test", "jo@xn--bcher-kva.test"},
+		{"j\xc3\xb6@b\xc3\xbc" "cher.test", "", "j\xc3\xb6@xn--bcher-kva.test", NULL}, {"jo@\xe2\x80\xae.test", "", "jo@\xe2\x80\xae.test", NULL},
 		{"nobody", "", "nobody", NULL}, {"@", "", "@", NULL}, {"@example.org", "", "@example.org", NULL},
 		{"' OR 1=1 --", "", "' or 1=1 --", NULL}, {"j\xc3\xb6rg@example.org", "", "j\xc3\xb6rg@example.org", NULL},
 	};

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "loop_turns.h"
 #include "role/names.h"
 
 enum { ASKED_MAX = NAMES_OPEN_MAX + 100 };
@@ -100,25 +101,10 @@ static void on_lost(void *arg, const struct chan *c)
 	lost++;
 }
 
-static struct loop_hook turn;
-static unsigned turns_left;
-
-static void on_turn(void *arg)
-{
-	(void)arg;
-	if (turns_left-- == 0)
-		loop_stop(loop, 0);
-	else
-		loop_soon(loop, &turn);
-}
-
 /* enough of them that everything under way arrives */
 static void turns(void)
 {
-	turn = (struct loop_hook){.fn = on_turn};
-	turns_left = 20;
-	loop_soon(loop, &turn);
-	(void)loop_run(loop);
+	(void)loop_turns(loop, 20);
 }
 
 static struct names *begin(void)

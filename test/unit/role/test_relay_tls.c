@@ -5,7 +5,6 @@
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "loop/stream.h"
 #include "tls_ca.h"
@@ -630,21 +629,15 @@ static void test_ca_file(void **state)
 
 static int setup(void **state)
 {
-	int fd = mkstemp(ca_path);
-
 	(void)state;
-	tls_ca_init(&ca);
-	tls_ca_init(&stranger);
-	tls_ca_write(&ca, ca_path);
-	return close(fd);
+	tls_ca_begin(&ca, &stranger, ca_path);
+	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	tls_ca_clear(&ca);
-	tls_ca_clear(&stranger);
-	return unlink(ca_path);
+	return tls_ca_end(&ca, &stranger, ca_path);
 }
 
 int main(void)

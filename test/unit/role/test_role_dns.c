@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "loop_turns.h"
 #include "role/dns_resolver.h"
 #include "role/role.h"
 
@@ -144,24 +145,9 @@ static void ask(struct peer *p, uint32_t number, unsigned type, const char *name
 	chan_send(p->chan, MSG_NAME_ASK, &(struct msg_name_ask){.ask = number, .type = (uint16_t)type, .name = span_str(name)});
 }
 
-static struct loop_hook turn;
-static unsigned turns_left;
-
-static void on_turn(void *arg)
-{
-	(void)arg;
-	if (turns_left-- == 0)
-		loop_stop(loop, 0);
-	else
-		loop_soon(loop, &turn);
-}
-
 static void turns(void)
 {
-	turn = (struct loop_hook){.fn = on_turn};
-	turns_left = 30;
-	loop_soon(loop, &turn);
-	(void)loop_run(loop);
+	(void)loop_turns(loop, 30);
 }
 
 static void stop(void *arg, mono_ms now)

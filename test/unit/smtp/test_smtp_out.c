@@ -48,6 +48,14 @@ static void every_parameter(struct fake_out *f)
 	f->rcpts[1].address = SPAN_LIT("b\xc3\xb6@mailroom.test");
 }
 
+static void utf8_domains(struct fake_out *f)
+{
+	two(f);
+	f->mail.sender = SPAN_LIT("me@b\xc3\xbc" "cher.test");
+	f->rcpts[0].address = SPAN_LIT("alice@B\xc3\xbc" "cher.test");
+	f->rcpts[1].address = SPAN_LIT("bob@b\xc3\xbc" "cher.test");
+}
+
 static void bad_parameters(struct fake_out *f)
 {
 	two(f);
@@ -195,6 +203,12 @@ static const struct out_row rows[] = {
 	{"sender beyond ASCII, and no SMTPUTF8", EHLO_MIN QUIT, "ready, done unable@mail smtputf8, ready, close", utf8_sender},
 	{"one address beyond ASCII, and no SMTPUTF8", EHLO_MIN FROM_ME "S: 250 ok\n" TO_BOB "S: 250 ok\n" DATA "S: 354 go\n" HELLO_TEXT TAKEN QUIT,
 		"ready, done unable@rcpt smtputf8 / sent@end 250 2.0.0, ready, close", utf8_address},
+	{"domains beyond ASCII, and no SMTPUTF8", EHLO_MIN "C: MAIL FROM:<me@xn--bcher-kva.test>\nS: 250 ok\nC: RCPT TO:<alice@xn--bcher-kva.test>\nS: 250 ok\n"
+		"C: RCPT TO:<bob@xn--bcher-kva.test>\nS: 250 ok\n" DATA "S: 354 go\n" HELLO_TEXT TAKEN QUIT,
+		"ready, done sent@end 250 2.0.0 / sent@end 250 2.0.0, ready, close", utf8_domains},
+	{"domains beyond ASCII, and SMTPUTF8", EHLO_WITH("S: 250 SMTPUTF8\n") "C: MAIL FROM:<me@b\xc3\xbc" "cher.test> SMTPUTF8\nS: 250 ok\n"
+		"C: RCPT TO:<alice@b\xc3\xbc" "cher.test>\nS: 250 ok\nC: RCPT TO:<bob@b\xc3\xbc" "cher.test>\nS: 250 ok\n" DATA "S: 354 go\n" HELLO_TEXT TAKEN QUIT,
+		"ready, done sent@end 250 2.0.0 / sent@end 250 2.0.0, ready, close", utf8_domains},
 	{"no REQUIRETLS", EHLO_WITH("S: 250 REQUIRETLS\n") QUIT, "ready, done unable@mail requiretls, ready, close", require_tls},
 	{"too big", EHLO_WITH("S: 250 SIZE 1000\n") QUIT, "ready, done unable@mail size, ready, close", big},
 	{"no limit on the size", EHLO_WITH("S: 250 SIZE 0\n") "C: MAIL FROM:<me@client.test> SIZE=1001\nS: 250 ok\n" TO_ALICE "S: 250 ok\n" DATA

@@ -302,6 +302,10 @@ static void addresses_with_a_detail(void **state)
 		{"alice+x@example.org", "alice+y@example.org", false}, {"alice+x@example.net", "alice@example.org", false}, {"+x@example.org", "@example.org", false},
 		{"alice", "alice@example.org", false}, {"alicia+x@example.org", "alice@example.org", false}, {"alice@ex+ample.org", "alice@ample.org", false},
 		{"", "a@b", false},
+		/* one form for a domain */
+		{"jo@b\xc3\xbc" "cher.test", "jo@xn--bcher-kva.test", true}, {"jo@xn--bcher-kva.test", "Jo@B\xc3\x9c" "CHER.test", true},
+		{"jo+x@b\xc3\xbc" "cher.test", "jo@xn--bcher-kva.test", true}, {"jo+x@xn--bcher-kva.test", "jo@b\xc3\xbc" "cher.test", true},
+		{"eva@b\xc3\xbc" "cher.test", "jo@xn--bcher-kva.test", false}, {"jo@b\xc3\xb6" "cher.test", "jo@b\xc3\xbc" "cher.test", false},
 	};
 
 	(void)state;

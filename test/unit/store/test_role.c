@@ -564,6 +564,19 @@ static void a_slow_reader_is_not_buffered_for(void **state)
 	assert_true(stage_wait(g, &g->user, 200));
 	for (uint32_t i = 0; i < 200; i++)
 		assert_true(g->user.answers[i].ask == i && g->user.answers[i].count == STORE_BYTES_FRAME && g->user.answers[i].cause == CAUSE_NONE);
+	/* revoked while it waits for its turn: what is left is refused for that */
+	for (uint32_t i = 200; i < 400; i++)
+		chan_send(g->user.chan, MSG_MAIL_FETCH, &(struct msg_mail_fetch){.session = 1000, .ask = i, .uid = 1, .max = UINT32_MAX});
+	chan_pause(g->user.chan, true);
+	for (int i = 0; i < 50; i++)
+		(void)ask_rcpt(g, &g->mx, "anna@example.org", true, 1, CAUSE_NONE);
+	chan_send(g->auth.chan, MSG_REVOKE, &(struct msg_revoke){.account = (uint64_t)anna});
+	(void)ask_rcpt(g, &g->mx, "anna@example.org", true, 1, CAUSE_NONE);
+	chan_pause(g->user.chan, false);
+	assert_true(stage_wait(g, &g->user, 400));
+	assert_true(g->user.answers[200].cause == CAUSE_NONE && stage_last(&g->user)->ask == 399 && stage_last(&g->user)->cause == CAUSE_AUTH_REVOKED);
+	for (uint32_t i = 200; i < 400; i++)
+		assert_true(g->user.answers[i].cause == CAUSE_NONE || g->user.answers[i].cause == CAUSE_AUTH_REVOKED);
 	free(body);
 }
 
@@ -675,7 +688,8 @@ static void a_full_disk_refuses_the_whole_turn(void **state)
 static enum rc history_line(void *arg, const struct history_event *e, uint64_t at)
 {
 	(void)at;
-	buf_printf(arg, "%s:%.*s:%.*s:%.*s\n", history_kind_name(e->kind), SPAN_FMT(e->account), SPAN_FMT(e->rcpt), SPAN_FMT(e->cause));
+	buf_printf(arg, "%s:%.*s:%.*s:%.*s%s\n", history_kind_name(e->kind), SPAN_FMT(e->account), SPAN_FMT(e->rcpt), SPAN_FMT(e->cause),
+		e->at_ms < clock_wall_ms() - 60000 ? ":a minute ago" : "");
 	return RC_OK;
 }
 
@@ -708,8 +722,10 @@ static void the_history_takes_reports_but_no_tales(void **state)
 	tale.rcpt = S("one@x.example");
 	chan_send(g->user.chan, MSG_HISTORY, &tale);  /* whose session it is, is known here */
 	tale.rcpt = S("two@x.example");
+	tale.at_ms = clock_mono_ms() - 90000; /* frames of several roles come in any order */
 	chan_send(g->user2.chan, MSG_HISTORY, &tale); /* that number is another worker's */
-	chan_send(g->auth.chan, MSG_HISTORY, &(struct msg_history){.kind = HISTORY_SIGNIN_FAILED, .cause = CAUSE_AUTH_BAD_CREDENTIALS, .account = S("bert@example.org")});
+	chan_send(g->auth.chan, MSG_HISTORY, &(struct msg_history){.kind = HISTORY_SIGNIN_FAILED, .at_ms = clock_mono_ms() - 3600000, /* too long ago */
+		.cause = CAUSE_AUTH_BAD_CREDENTIALS, .account = S("bert@example.org")});
 	grant(g, 13, 1001, anna, CAUSE_NONE);
 	send_accept(&g->mx, 7, 1, "anna@example.org", tag, NULL);
 	assert_true(stage_wait(g, &g->mx, g->mx.count + 1));
@@ -722,7 +738,7 @@ static void the_history_takes_reports_but_no_tales(void **state)
 	assert_true(g->user2.gone);
 	role_store_ops.drain(&g->role, true); /* writes what waits */
 	assert_history(f, "refused:anna@example.org:one@x.example:rcpt-unknown\n", true);
-	assert_history(f, "refused::two@x.example:rcpt-unknown\n", true);
+	assert_history(f, "refused::two@x.example:rcpt-unknown:a minute ago\n", true);
 	assert_history(f, "signin-failed:bert@example.org::auth-bad-credentials\n", true);
 	assert_history(f, "accepted::anna@example.org:\n", true);
 	assert_history(f, "victim", false);

@@ -218,7 +218,8 @@ static void what_became_of_it_is_kept(void **state)
 	assert_int_equal(0, lease_at(f, "far.example", NOW_MS + 60000, 10, &t));
 }
 
-/* a row may be in the hands of a relay while it waits (its lease was taken back) or is leased, never when it is settled or an administrator holds it */
+/* a row may be in the hands of a relay while it waits (its lease was taken back) or is leased, never when it is settled or an administrator holds it; but for
+ * one that was in a relay's hands when it was to be held */
 static void which_rows_a_relay_may_hold(void **state)
 {
 	static const enum rc takes[STORE_QUEUE_STATES] = {RC_OK, RC_NONE, RC_OK, RC_NONE, RC_NONE};
@@ -415,6 +416,42 @@ static uint64_t act(struct fixture *f, enum store_queue_act what, struct store_q
 	return changed;
 }
 #define ACT(what, now, ...) act(f, what, (struct store_queue_filter){.state = -1, __VA_ARGS__}, now)
+
+static void a_row_held_on_its_way_does_not_leave_twice(void **state)
+{
+	struct fixture *f = *state;
+	struct store_row row;
+	struct taken t;
+	int64_t id;
+
+	(void)SEND("anna@example.org", 1, "a@far.example");
+	assert_int_equal(1, lease_at(f, "far.example", NOW_MS, 10, &t));
+	id = t.rows[0];
+	assert_int_equal(1, ACT(STORE_QUEUE_HOLD, NOW_MS, .message = 0));
+	fixture_reopen(f, STORE_SERVE);
+	assert_rc(RC_OK, store_queue_open(f->s, &f->err));
+	assert_int_equal(STORE_QUEUE_HELD, fixture_sql(f, "SELECT state FROM queue"));
+	/* its relay has it still, and it did arrive */
+	assert_rc(RC_OK, store_queue_claimed(f->s, id, &f->mem, &row, &f->err));
+	assert_rc(RC_OK, store_begin(f->s, &f->err));
+	assert_rc(RC_OK, store_queue_held(f->s, id, &f->err));
+	assert_rc(RC_OK, store_commit(f->s, &f->err));
+	assert_int_equal(STORE_QUEUE_LEASED, fixture_sql(f, "SELECT state FROM queue"));
+	settle(f, id, (struct store_attempt){.how = STORE_SETTLE_WAITS, .now_ms = NOW_MS, .next_ms = NOW_MS + 60000, .counts = true});
+	assert_int_equal(STORE_QUEUE_HELD, fixture_sql(f, "SELECT state FROM queue")); /* or did not: then it is held */
+	/* once released it is like any other */
+	assert_int_equal(1, ACT(STORE_QUEUE_RELEASE, NOW_MS, .message = 0));
+	assert_int_equal(1, ACT(STORE_QUEUE_HOLD, NOW_MS, .message = 0));
+	assert_rc(RC_NONE, store_queue_claimed(f->s, id, &f->mem, &row, &f->err));
+	assert_int_equal(1, ACT(STORE_QUEUE_RELEASE, NOW_MS, .message = 0));
+	assert_int_equal(1, lease_at(f, "far.example", NOW_MS, 10, &t));
+	assert_int_equal(1, ACT(STORE_QUEUE_HOLD, NOW_MS, .message = 0));
+	fixture_reopen(f, STORE_SERVE);
+	assert_rc(RC_OK, store_queue_open(f->s, &f->err));
+	assert_int_equal(1, ACT(STORE_QUEUE_RELEASE, NOW_MS, .message = 0));
+	assert_int_equal(1, ACT(STORE_QUEUE_HOLD, NOW_MS, .message = 0));
+	assert_rc(RC_NONE, store_queue_claimed(f->s, id, &f->mem, &row, &f->err));
+}
 
 static void an_administrator_acts(void **state)
 {
@@ -700,7 +737,7 @@ int main(void)
 		T(rows_go_to_their_domain_or_a_smarthost), T(forwarded_mail_comes_back), T(what_became_of_it_is_kept), T(texts_are_read_as_they_leave),
 		T(a_destination_that_is_down_costs_one_probe), T(old_mail_behind_a_dead_destination_ends), T(bounces_gather_what_failed),
 			T(what_is_hosted_by_now_stays_here),
-		T(which_rows_a_relay_may_hold), T(an_administrator_acts), T(destinations_are_listed),
+		T(which_rows_a_relay_may_hold), T(a_row_held_on_its_way_does_not_leave_twice), T(an_administrator_acts), T(destinations_are_listed),
 		T(policies_of_sts_are_kept), T(policies_of_sts_are_bounded_by_bytes), T(nothing_is_lost_and_nothing_leased_twice),
 		T(rows_of_older_versions_get_their_destination), T(a_queue_of_version_2_goes_on),
 	};
