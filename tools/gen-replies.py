@@ -27,7 +27,7 @@ need, Bad = causes.need, causes.Bad
 KINDS = ['provider', 'mta', 'library', 'middlebox', 'filter', 'client']  # the order of enum emitter_kind
 STAGES = ['connect', 'banner', 'helo', 'starttls', 'auth', 'mail', 'rcpt', 'data', 'end-of-message', 'queue', 'pop3', 'imap', 'client']  # bits of REPLY_AT_*
 EMITTER_KEYS = {'slug', 'name', 'kind', 'recognise', 'source'}
-REPLY_KEYS = {'code', 'enhanced', 'stage', 'pattern', 'cause', 'sure', 'lang', 'source', 'checked', 'ask', 'note', 'only'}
+REPLY_KEYS = {'code', 'enhanced', 'stage', 'pattern', 'cause', 'sure', 'lang', 'source', 'checked', 'ask', 'note', 'only', 'frame'}
 CLIENT_KEYS = {'slug', 'name', 'platform', 'recognise', 'source', 'checked', 'settings', 'steps', 'dialogs'}
 DIALOG_KEYS = REPLY_KEYS | {'shown'}
 WHAT = ['account', 'address', 'password', 'user-name', 'incoming-type', 'incoming-server', 'incoming-port', 'incoming-security', 'incoming-auth', 'outgoing-server',
@@ -119,6 +119,7 @@ def check_reply(reply, slugs, keys, sources, checked):
         need(isinstance(reply['checked'], datetime.date), 'checked: a date, 2026-11-22')
         need(re.fullmatch(r'[a-z]{2}', reply.get('lang', 'en')), 'lang: two letters')
         need(isinstance(reply.get('only', True), bool), 'only: true or false')
+        need(isinstance(reply.get('frame', True), bool), 'frame: true or false')
         for key in ['ask', 'note', 'shown']:
             if key in reply:
                 check_words(key, reply[key], 200)
@@ -447,7 +448,7 @@ class Tables:
         self.replies.append(f'{{{add(reply["pattern"])}, {add(" ".join(as_list(reply.get("enhanced"))))}, {add(reply["source"])}, {add(reply.get("ask", ""))}, '
                             f'{add(reply.get("note", ""))}, {add(reply.get("lang", "en"))}, {{{", ".join(map(str, codes)) or 0}}}, {emitter}, {first}, {len(reply["causes"])}, '
                             f'{round(reply["sure"] * 100)}, {stages}, {len(reply["pattern"][:reply["pattern"].index(piece)].encode())}, {len(piece.encode())}, '
-                            f'{int(reply.get("only", False))}}}')
+                            f'{int(reply.get("only", False))}, {int(reply.get("frame", False))}}}')
 
     def add_emitter(self, entry):
         first, index = len(self.replies), len(self.emitters)

@@ -2,6 +2,7 @@
 
 #include "answer/explain_weigh.h"
 
+#define LEAST_OF_INNER 0.5
 #define LEAST_WITHOUT_CODE 0.2 /* a few words that might mean anything are no answer */
 
 static void explain_one(struct explanation *e, enum cause_id cause, double confidence, unsigned by)
@@ -14,7 +15,8 @@ static void explain_one(struct explanation *e, enum cause_id cause, double confi
 /* of those that are recognised: servers and filters said it, programs and libraries showed it */
 static void explain_who(const struct index_hits *hits, const struct explain_context *context, struct explanation *out)
 {
-	out->emitter = context->emitter;
+	if (out->emitter < 0)
+		out->emitter = context->emitter;
 	for (size_t i = 0; i < reply_emitter_count; i++) {
 		bool shows = reply_emitters[i].kind == EMITTER_CLIENT || reply_emitters[i].kind == EMITTER_LIBRARY;
 
@@ -41,37 +43,89 @@ static void explain_nothing(struct explanation *e)
 	e->undecided = false;
 }
 
-/* "in reply to RCPT TO command" and the like, as servers add it to what they quote */
+/* "in reply to RCPT TO command" and the like, as servers add it to what they quote; how programs and libraries say what they were doing */
+static const struct {
+	const char *words;
+	unsigned stage;
+} explain_stages[] = {
+	{"in reply to end of data", REPLY_AT_END},
+	{"after end of data", REPLY_AT_END},
+	{"at end of data", REPLY_AT_END},
+	{"after pipelined data", REPLY_AT_DATA},
+	{"in reply to data command", REPLY_AT_DATA},
+	{"in reply to rcpt to", REPLY_AT_RCPT},
+	{"after rcpt to", REPLY_AT_RCPT},
+	{"after pipelined rcpt", REPLY_AT_RCPT},
+	{"in reply to mail from", REPLY_AT_MAIL},
+	{"after mail from", REPLY_AT_MAIL},
+	{"after pipelined mail", REPLY_AT_MAIL},
+	{"after ehlo", REPLY_AT_HELO},
+	{"in reply to ehlo", REPLY_AT_HELO},
+	{"in reply to helo", REPLY_AT_HELO},
+	{"after initial connection", REPLY_AT_CONNECT | REPLY_AT_BANNER},
+	{"failed to issue mail command", REPLY_AT_MAIL},
+	{"mail from command failed", REPLY_AT_MAIL},
+	{"smtpsenderrefused", REPLY_AT_MAIL},
+	{"smtpsenderfailedexception", REPLY_AT_MAIL},
+	{"sendernotaccepted", REPLY_AT_MAIL},
+	{"command: 'mail from", REPLY_AT_MAIL},
+	{"failed to issue rcpt", REPLY_AT_RCPT},
+	{"rcpt to command failed", REPLY_AT_RCPT},
+	{"smtprecipientsrefused", REPLY_AT_RCPT},
+	{"smtpaddressfailedexception", REPLY_AT_RCPT},
+	{"recipientnotaccepted", REPLY_AT_RCPT},
+	{"command: 'rcpt to", REPLY_AT_RCPT},
+	{"could not send email 1: rcpt:", REPLY_AT_RCPT},
+	{"data end command failed", REPLY_AT_END},
+	{"smtpdataerror", REPLY_AT_DATA | REPLY_AT_END},
+	{"command: 'data", REPLY_AT_DATA | REPLY_AT_END},
+	{"could not send email 1: auth:", REPLY_AT_AUTH},
+	{"in response to auth", REPLY_AT_AUTH},
+	{"smtpauthenticationerror", REPLY_AT_AUTH},
+	{"command: 'auth", REPLY_AT_AUTH},
+	{"command \"auth", REPLY_AT_AUTH},
+};
+
 static unsigned explain_stage(struct span words)
 {
-	static const struct {
-		const char *words;
-		unsigned stage;
-	} table[] = {
-		{"in reply to end of data", REPLY_AT_END},
-		{"after end of data", REPLY_AT_END},
-		{"at end of data", REPLY_AT_END},
-		{"after pipelined data", REPLY_AT_DATA},
-		{"in reply to data command", REPLY_AT_DATA},
-		{"in reply to rcpt to", REPLY_AT_RCPT},
-		{"after rcpt to", REPLY_AT_RCPT},
-		{"after pipelined rcpt", REPLY_AT_RCPT},
-		{"in reply to mail from", REPLY_AT_MAIL},
-		{"after mail from", REPLY_AT_MAIL},
-		{"after pipelined mail", REPLY_AT_MAIL},
-		{"after ehlo", REPLY_AT_HELO},
-		{"in reply to ehlo", REPLY_AT_HELO},
-		{"in reply to helo", REPLY_AT_HELO},
-		{"after initial connection", REPLY_AT_CONNECT | REPLY_AT_BANNER},
-	};
-
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-		if (span_find_span(words, span_str(table[i].words)) < words.len)
-			return table[i].stage;
+	for (size_t i = 0; i < sizeof(explain_stages) / sizeof(explain_stages[0]); i++)
+		if (span_find_span(words, span_str(explain_stages[i].words)) < words.len)
+			return explain_stages[i].stage;
 	return 0;
 }
 
-void explain_text_in(struct span input, const struct explain_context *context, struct explanation *out)
+/* "'550 no', Port: 25" without what stands behind the quotation */
+static struct span explain_unquote(struct span text)
+{
+	if (text.len == 0 || (text.ptr[0] != '\'' && text.ptr[0] != '"'))
+		return text;
+	for (size_t i = 1; i + 1 < text.len; i++)
+		if (text.ptr[i] == text.ptr[0] && strchr(",;)}\n", text.ptr[i + 1]) && text.ptr[i + 1])
+			return span_of(text.ptr + 1, i - 1);
+	return text;
+}
+
+static void explain_part(struct span input, const struct explain_context *context, bool whole, struct explanation *out);
+
+/* Of a reply that quotes another one, that one is the reason, where its words alone decide. */
+static bool explain_inner(struct span input, const struct scan *s, const struct explain_context *context, struct explanation *out)
+{
+	struct explanation inner;
+	struct span text;
+
+	if (!s->inner_text || s->inner_text == input.ptr)
+		return false;
+	text = span_from(input, (size_t)(s->inner_text - input.ptr));
+	explain_part(explain_unquote(text), context, false, &inner);
+	if (!inner.count || inner.undecided || inner.own || inner.found[0].confidence < LEAST_OF_INNER)
+		return false;
+	inner.cut = out->cut;
+	*out = inner;
+	return true;
+}
+
+/* whole: a reply that it quotes is looked at by itself */
+static void explain_part(struct span input, const struct explain_context *context, bool whole, struct explanation *out)
 {
 	struct explain_context known = context ? *context : (struct explain_context){0, EXPLAIN_NO_EMITTER};
 	struct weighing w = {.context = &known};
@@ -98,7 +152,7 @@ void explain_text_in(struct span input, const struct explain_context *context, s
 	index_search(buf_span(&s.words), &hits);
 	if (out->own) {
 		explain_one(out, s.behind ? s.behind : s.own, 0.98, EXPLAIN_BY_OWN | EXPLAIN_BY_SLUG);
-	} else {
+	} else if (!whole || !explain_inner(input, &s, &known, out)) {
 		w.scan = &s;
 		w.hits = &hits;
 		weigh_look(&w);
@@ -108,6 +162,11 @@ void explain_text_in(struct span input, const struct explain_context *context, s
 	}
 	explain_who(&hits, w.context, out);
 	scan_clear(&s);
+}
+
+void explain_text_in(struct span input, const struct explain_context *context, struct explanation *out)
+{
+	explain_part(input, context, true, out);
 }
 
 void explain_text(struct span input, struct explanation *out)

@@ -2,7 +2,7 @@
 
 struct code_row {
 	const char *enhanced; /* without the first figure; NULL: any */
-	unsigned code;	      /* 0: any */
+	unsigned code;	      /* 0: any; 4: any, with an enhanced code that begins with it */
 	struct code_meaning means[CODE_MEANINGS];
 };
 
@@ -23,8 +23,12 @@ static const struct code_row table[] = {
 	{"1.3", 0, {{CAUSE_RCPT_SYNTAX, 60}}},
 	{"1.6", 0, {{CAUSE_RCPT_UNKNOWN, 55}, {CAUSE_RCPT_DISABLED, 35}}},
 	{"1.7", 0, {{CAUSE_SENDER_SYNTAX, 60}}},
+	{"1.8",
+	 550,
+	 {{CAUSE_SENDER_DOMAIN_NOT_FOUND, 45}, {CAUSE_SENDER_ACCOUNT_SUSPENDED, 40}, {CAUSE_SENDER_BLOCKED, 15}}}, /* Exchange Online */
 	{"1.8", 0, {{CAUSE_SENDER_DOMAIN_NOT_FOUND, 60}, {CAUSE_SENDER_BLOCKED, 20}}},
 	{"1.10", 0, {{CAUSE_NULL_MX, 60}, {CAUSE_RCPT_UNKNOWN, 35}}},
+	{"2.1", 4, {{CAUSE_RCPT_RATE_LIMITED, 35}, {CAUSE_RCPT_DISABLED, 30}, {CAUSE_SERVER_TEMP_ERROR, 20}}},
 	{"2.1", 0, {{CAUSE_RCPT_DISABLED, 60}, {CAUSE_RCPT_UNKNOWN, 25}}},
 	{"2.2", 0, {{CAUSE_RCPT_MAILBOX_FULL, 68}}},
 	{"2.3", 0, {{CAUSE_MESSAGE_TOO_BIG, 65}}},
@@ -78,7 +82,8 @@ const struct code_meaning *code_means(unsigned code, struct span enhanced)
 
 		if (!row->enhanced)
 			by_code = row->code == code && !by_code ? row->means : by_code;
-		else if (rest.len && span_eq(rest, span_str(row->enhanced)) && (!row->code || row->code == code) && !by_enhanced)
+		else if (rest.len && span_eq(rest, span_str(row->enhanced)) && !by_enhanced &&
+			 (!row->code || row->code == code || (row->code == 4 && enhanced.ptr[0] == '4')))
 			by_enhanced = row->means;
 	}
 	return by_enhanced ? by_enhanced : by_code;

@@ -49,10 +49,10 @@ static size_t index_match_rest(struct span words, struct span rest, size_t end)
 	return end;
 }
 
-static bool index_match(struct span words, const char *pattern, struct index_hit *out)
+static bool index_match(struct span words, const char *pattern, size_t from, struct index_hit *out)
 {
 	struct span rest = span_str(pattern), piece = span_cut(&rest, '*');
-	size_t at = index_find(words, piece, 0);
+	size_t at = index_find(words, piece, from);
 
 	out->loose = rest.ptr != NULL;
 	for (; at < words.len; at = index_find(words, piece, at + 1)) {
@@ -72,12 +72,15 @@ static void index_try(struct span words, size_t number, uint64_t *tried, struct 
 	if (tried[number / 64] >> (number % 64) & 1)
 		return;
 	tried[number / 64] |= 1ULL << (number % 64);
-	if (!index_match(words, hit.pattern, &hit))
+	if (!index_match(words, hit.pattern, 0, &hit))
 		return;
 	if (hit.kind == INDEX_EMITTER && hit.number < INDEX_EMITTERS)
 		out->emitters[hit.number] = (uint16_t)(out->emitters[hit.number] + (hit.end - hit.at));
-	else if (hit.kind != INDEX_EMITTER && out->count < INDEX_HITS)
+	for (; hit.kind != INDEX_EMITTER && out->count < INDEX_HITS; hit.again = true) {
 		out->at[out->count++] = hit;
+		if (hit.again || !index_match(words, hit.pattern, hit.end, &hit))
+			break;
+	}
 }
 
 void index_search(struct span words, struct index_hits *out)

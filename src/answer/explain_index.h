@@ -25,6 +25,7 @@ struct index_hit {
 	const char *pattern;
 	size_t at, end; /* in the words */
 	bool loose;	/* the pattern has a "*" */
+	bool again;	/* its second place: a program's words around it may have hidden the first */
 };
 
 struct index_hits {
@@ -33,7 +34,7 @@ struct index_hits {
 	uint16_t emitters[INDEX_EMITTERS]; /* how many bytes of words by which it is recognised stand there; 0: it is not */
 };
 
-/* `words`: lower case, single blanks. Each pattern is found once, at its first place. */
+/* `words`: lower case, single blanks. Each pattern is found at its first two places. */
 void index_search(struct span words, struct index_hits *out);
 static inline bool index_has_emitter(const struct index_hits *hits, size_t emitter)
 {

@@ -62,8 +62,8 @@ static void scan_set_enhanced(struct scan_reply *r, struct span text)
 	r->enhanced[text.len] = '\0';
 }
 
-/* The second byte of a letter of two, where its small form has the same first one; Latin-1, and Cyrillic and Greek of which half have another
- * first byte: *lead then is that. */
+/* The second byte of a letter of two, where its small form has the same first one; Latin-1, and Cyrillic and Greek of which half have
+ * another first byte: *lead then is that. */
 static uint8_t scan_small(uint8_t *lead, uint8_t next)
 {
 	switch (*lead) {
@@ -117,6 +117,13 @@ static bool scan_is_escape(struct span s)
 	return s.len >= 2 && s.ptr[0] == '\\' && (s.ptr[1] == 'n' || s.ptr[1] == 'r' || s.ptr[1] == 't');
 }
 
+/* between the strings of JSON */
+static bool scan_is_joint(struct span s)
+{
+	return s.len >= 3 && s.ptr[0] == '"' && (s.ptr[1] == ':' || s.ptr[1] == ',') &&
+	       (strchr("\"{[", s.ptr[2]) ? s.ptr[2] != '\0' : byte_is_digit(s.ptr[2]));
+}
+
 /* a letter of a writing without blanks, or a full-width sign, and a figure beside each other: two words */
 static bool scan_changes(struct span word, size_t at)
 {
@@ -133,8 +140,8 @@ static struct span scan_next(struct span *rest)
 	size_t len = 0;
 	struct span word;
 
-	while (rest->len && (rest->ptr[0] <= ' ' || rest->ptr[0] == 0x7f || scan_is_escape(*rest)))
-		*rest = span_from(*rest, scan_is_escape(*rest) ? 2 : 1);
+	while (rest->len && (rest->ptr[0] <= ' ' || rest->ptr[0] == 0x7f || scan_is_escape(*rest) || scan_is_joint(*rest)))
+		*rest = span_from(*rest, rest->ptr[0] > ' ' && rest->ptr[0] < 0x7f ? 2 : 1);
 	if (rest->len > 4 && rest->ptr[3] == '-' && scan_code(*rest)) {
 		len = 4;
 	} else if (rest->len > 9 && span_starts_nocase(*rest, SPAN_LIT("smtp;")) &&
@@ -142,7 +149,7 @@ static struct span scan_next(struct span *rest)
 		len = 5;
 	} else {
 		while (len < rest->len && rest->ptr[len] > ' ' && rest->ptr[len] != 0x7f && !scan_is_escape(span_from(*rest, len)) &&
-		       (len == 0 || !scan_changes(*rest, len)))
+		       (len == 0 || (!scan_changes(*rest, len) && !scan_is_joint(span_from(*rest, len)))))
 			len++;
 	}
 	word = span_head(*rest, len);
@@ -150,16 +157,35 @@ static struct span scan_next(struct span *rest)
 	return word;
 }
 
-/* "(550", "#5.7.1", "smtp;550" and Python's b'5.7.1 are codes too */
+/* length of a mark that may stand before a code; 0: none */
+static size_t scan_opens(struct span word)
+{
+	static const char *const marks[] = {"\u00ab", "\u2018", "\u201c", "\u201e", "\u300c", "\uff08"};
+
+	if (word.len && word.ptr[0] && strchr("(<[\"'#:;,=*", word.ptr[0]))
+		return 1;
+	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
+		if (span_starts(word, span_str(marks[i])))
+			return strlen(marks[i]);
+	return 0;
+}
+
+/* "(550", "#5.7.1", "smtp;550", "response=550" and Python's b'5.7.1 are codes too */
 static struct span scan_bare(struct span word)
 {
 	if (span_starts_nocase(word, SPAN_LIT("smtp;")))
 		word = span_from(word, 5);
+	if (span_starts_nocase(word, SPAN_LIT("response=")))
+		word = span_from(word, 9);
 	if (word.len > 2 && word.ptr[0] == 'b' && (word.ptr[1] == '\'' || word.ptr[1] == '"'))
 		word = span_from(word, 2);
-	while (word.len && strchr("(<[\"'#:;,=*", word.ptr[0]) && word.ptr[0])
-		word = span_from(word, 1);
-	return word;
+	for (;;) {
+		size_t len = scan_opens(word);
+
+		if (!len)
+			return word;
+		word = span_from(word, len);
+	}
 }
 
 static void scan_pop3(struct scan *s, struct span rest)
@@ -191,20 +217,58 @@ static bool scan_is_idle(struct scan *s, struct span line)
 	return span_starts_nocase(line, SPAN_LIT("C:")) || span_starts(line, SPAN_LIT("->")) || span_starts(line, SPAN_LIT("~>"));
 }
 
+/* "timeout=300": what was set, not what happened */
+static bool scan_is_setting(struct span word)
+{
+	size_t sign = span_find(word, '=');
+	struct span value = sign < word.len ? span_from(word, sign + 1) : SPAN_NONE;
+
+	if (sign == 0 || !value.len || !byte_is_alpha(word.ptr[0]))
+		return false;
+	while (value.len > 1 && strchr(",;)", value.ptr[value.len - 1]))
+		value.len--;
+	for (size_t i = 0; i < value.len; i++)
+		if (!byte_is_digit(value.ptr[i]))
+			return false;
+	return true;
+}
+
+/* "550 5.7.1 x -> 554 y", "5.7.57 x. Error: 535 y", "451 4.4.0 Primary target IP address responded with: "451 4.7.3 y", and "Réponse du
+ * serveur : '550 y'" of Outlook in any language: y is the reason */
+static bool scan_introduces(struct span word, bool quoted, bool behind_another)
+{
+	static const char *const words[] = {"->", "error:", "said:", "returned:"};
+
+	if (span_eq_nocase(word, SPAN_LIT("with:")) || (quoted && word.len && word.ptr[word.len - 1] == ':'))
+		return true;
+	for (size_t i = 0; behind_another && i < sizeof(words) / sizeof(words[0]); i++)
+		if (span_eq_nocase(word, span_str(words[i])))
+			return true;
+	return behind_another && span_starts_nocase(word, SPAN_LIT("response="));
+}
+
 /* words and replies of one line */
 static void scan_line(struct scan *s, struct span line)
 {
 	struct scan_reply open = {0};
-	struct span rest = span_trim(line), word;
+	struct span rest = span_trim(line), word, last = SPAN_NONE;
+	bool http = span_find_span(rest, SPAN_LIT("Request failed with status code")) < rest.len;
 
 	if (scan_is_idle(s, rest))
 		return;
-	for (word = scan_next(&rest); word.len; word = scan_next(&rest)) {
+	for (word = scan_next(&rest); word.len; last = word, word = scan_next(&rest)) {
 		struct span bare = scan_bare(word);
-		unsigned code = scan_code(bare);
+		unsigned code = http ? 0 : scan_code(bare);
 		size_t len = scan_enhanced(bare);
 
 		if (code) {
+			bool quoted = word.ptr[0] == '\'' || word.ptr[0] == '"';
+
+			if (scan_introduces(bare.ptr == word.ptr || bare.ptr - word.ptr < 9 ? last : word, quoted,
+					    s->count > s->sentence || open.code)) {
+				s->inner = s->words.len;
+				s->inner_text = word.ptr;
+			}
 			if (open.code)
 				scan_note(s, &open);
 			open = (struct scan_reply){.code = code};
@@ -218,7 +282,8 @@ static void scan_line(struct scan *s, struct span line)
 			if (open.code) /* the enhanced code stands right behind the code */
 				scan_note(s, &open);
 			open = (struct scan_reply){0};
-			scan_word(s, word);
+			if (!scan_is_setting(word))
+				scan_word(s, word);
 		}
 	}
 	if (open.code)
@@ -300,9 +365,38 @@ static bool scan_is_own(struct span line, enum cause_id id)
 /* An indented line and the next line of a reply go on with the sentence of the line before. */
 static void scan_break(struct scan *s, struct span line)
 {
-	if (!line.len || line.ptr[0] <= ' ' || scan_code(line) || s->break_count == SCAN_BREAKS)
+	if (!line.len || line.ptr[0] <= ' ' || scan_code(line))
+		return;
+	s->sentence = s->count;
+	if (s->break_count == SCAN_BREAKS)
 		return;
 	s->breaks[s->break_count++] = s->words.len;
+}
+
+/* "delivery 7: failure: 192.0.2.1_does_not_like_recipient./Remote_host_said:_550_no/": qmail's log has no blanks in its words */
+static bool scan_is_qmail(struct span line)
+{
+	static const char *const words[] = {": failure: ", ": deferral: "};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		size_t at = span_find_span(line, span_str(words[i]));
+
+		if (at < line.len)
+			return span_find(span_from(line, at), '_') < line.len - at && span_find_span(line, SPAN_LIT("delivery ")) < at;
+	}
+	return false;
+}
+
+static void scan_qmail(struct scan *s, struct span line)
+{
+	struct buf plain;
+
+	buf_init(&plain, line.len + 16);
+	for (size_t i = 0; i < line.len; i++)
+		buf_add_byte(&plain, line.ptr[i] == '_' || (line.ptr[i] == '/' && i && line.ptr[i - 1] == '.') ? ' ' : line.ptr[i]);
+	scan_line(s, buf_span(&plain));
+	s->inner_text = NULL;
+	buf_clear(&plain);
 }
 
 void scan_init(struct scan *s, struct span text)
@@ -326,7 +420,10 @@ void scan_init(struct scan *s, struct span text)
 		} else if (id) {
 			s->quoted = id;
 		}
-		scan_line(s, id ? before : line);
+		if (scan_is_qmail(line))
+			scan_qmail(s, line);
+		else
+			scan_line(s, id ? before : line);
 	}
 }
 

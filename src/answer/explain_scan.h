@@ -22,10 +22,13 @@ struct scan {
 	size_t count;
 	size_t breaks[SCAN_BREAKS]; /* where in words a line begins that does not continue the one before */
 	size_t break_count;
-	bool transcript;      /* Sendmail's bounce, which quotes what the other side said */
-	enum cause_id own;    /* a reply of our own, whole and unchanged; CAUSE_NONE: no */
-	enum cause_id behind; /* what `own` says it is a consequence of; CAUSE_NONE: nothing */
-	enum cause_id quoted; /* another slug at the end of a line */
+	size_t sentence;	   /* how many replies stood there when the last of these lines began */
+	size_t inner;		   /* where in words the innermost reply that another one quotes begins; 0: none does */
+	const uint8_t *inner_text; /* where in the text; NULL: not known */
+	bool transcript;	   /* Sendmail's bounce, which quotes what the other side said */
+	enum cause_id own;	   /* a reply of our own, whole and unchanged; CAUSE_NONE: no */
+	enum cause_id behind;	   /* what `own` says it is a consequence of; CAUSE_NONE: nothing */
+	enum cause_id quoted;	   /* another slug at the end of a line */
 };
 
 void scan_init(struct scan *s, struct span text);

@@ -9,18 +9,20 @@
 /* How it is weighed: every cause has odds, from the best known wording that names it, times what the codes, the time at which it was said
  * and the emitter make of it; a cause without known wording has them from what the sentences mean (explain_wording.h), what the codes say
  * by themselves (explain_code.h), and single words. All odds together, and those of "none of them", make the confidence; it is held below
- * what evidence of its kind has earned. The figures were chosen while looking at knowledge/tests/messages.yaml and held-out-1.yaml to
- * -3.yaml; held-out-4.yaml shows what they are worth (test/e2e/test_explain_accuracy.py). */
+ * what evidence of its kind has earned. The figures were chosen while looking at knowledge/tests; what they are worth shows
+ * the first measurement of each set there (knowledge/README.md). */
 
 #define ODDS_NOTHING 0.35 /* of a cause that is not in the catalogue */
 #define ODDS_GENERAL 0.8  /* of words that only say that it went wrong, beside a sentence that says why */
 #define SURE_MAX 0.985
 #define SURE_SPECIFIC 0.6 /* of what a sentence means, beside words that say little */
+#define SURE_LATER 0.6	  /* of a code for a while in reply to AUTH */
 #define LEAST_DECIDED 0.4
-#define LEAST_OF_FIRST 0.12 /* candidates further behind say nothing */
-#define NEAR_SECOND 1.55    /* a second that is nearer says that the words do not decide */
-#define CODE_SPREAD_MAX 5   /* more causes with the same code: it says little */
-#define CONFIDENCE_MAX 0.97 /* a foreign text is never certain */
+#define LEAST_OF_FIRST 0.12  /* candidates further behind say nothing */
+#define NEAR_SECOND 1.55     /* a second that is nearer says that the words do not decide */
+#define CODE_SPREAD_MAX 5    /* more causes with the same code: it says little */
+#define CONFIDENCE_MAX 0.97  /* a foreign text is never certain */
+#define LETTERS_OF_REASON 40 /* behind words that introduce a reason */
 
 /* the most that such evidence is worth: how often it was right in knowledge/tests */
 #define MOST_WORDING 0.55	/* single words, a guess */
@@ -32,6 +34,10 @@
 #define MOST_DOUBTED 0.66	/* ... while the sentence means something else */
 #define MOST_ALONE 0.89		/* a known reply without code, moment or speaker that fit */
 #define MOST_CONTESTED 0.86	/* a known reply, while the sentence means something else */
+#define MOST_OTHER_TIME 0.75	/* a known reply that is said at another moment */
+#define MOST_FRAME 0.5		/* words that introduce those of somebody else, which nobody knows */
+
+#define REPLY_AT_MAILING (REPLY_AT_MAIL | REPLY_AT_RCPT | REPLY_AT_DATA | REPLY_AT_END) /* where 55x is said */
 
 struct worth {
 	double odds;
@@ -39,6 +45,7 @@ struct worth {
 	unsigned hits;
 	double share; /* of the text that the words make up */
 	double most;  /* that evidence without known words is worth */
+	bool frame;   /* the words introduce others */
 };
 
 static double odds_of(double sure)
@@ -59,10 +66,39 @@ static size_t weigh_literal(const struct index_hit *hit)
 	return len;
 }
 
+/* words that only introduce those of somebody else */
+static bool weigh_is_frame(const struct index_hit *hit)
+{
+	return hit->kind == INDEX_REPLY && reply_patterns[hit->number].frame;
+}
+
+static bool weigh_is_dialog(const struct index_hit *hit)
+{
+	enum emitter_kind kind;
+
+	if (hit->kind != INDEX_REPLY)
+		return false;
+	if (weigh_is_frame(hit))
+		return true;
+	kind = (enum emitter_kind)reply_emitters[reply_patterns[hit->number].emitter].kind;
+	return kind == EMITTER_CLIENT || kind == EMITTER_LIBRARY;
+}
+
+/* do the words stand in those of the program that shows them? */
+static bool weigh_is_framed(const struct index_hits *hits, const struct index_hit *small)
+{
+	for (size_t i = 0; i < hits->count; i++)
+		if (&hits->at[i] != small && hits->at[i].at <= small->at && hits->at[i].end >= small->end && weigh_is_dialog(&hits->at[i]))
+			return true;
+	return false;
+}
+
 /* "sender address rejected: access denied" says more than the "access denied" in it; what the replies of knowledge/replies say of words
  * holds before what the catalogue's entry says of the same ones */
 static bool weigh_is_covered(const struct index_hits *hits, const struct index_hit *small)
 {
+	if (small->again && !weigh_is_framed(hits, small - 1)) /* the first place is enough; it stands before this one in the list */
+		return true;
 	for (size_t i = 0; i < hits->count; i++) {
 		const struct index_hit *big = &hits->at[i];
 		size_t longer = weigh_literal(big), shorter = weigh_literal(small);
@@ -77,16 +113,6 @@ static bool weigh_is_covered(const struct index_hits *hits, const struct index_h
 			return true;
 	}
 	return false;
-}
-
-static bool weigh_is_dialog(const struct index_hit *hit)
-{
-	enum emitter_kind kind;
-
-	if (hit->kind != INDEX_REPLY)
-		return false;
-	kind = (enum emitter_kind)reply_emitters[reply_patterns[hit->number].emitter].kind;
-	return kind == EMITTER_CLIENT || kind == EMITTER_LIBRARY;
 }
 
 /* words that only say that it went wrong; with others that say why, these hold */
@@ -126,21 +152,33 @@ static bool weigh_is_local(unsigned cause)
 	}
 }
 
+/* the first reply; of one that quotes another, that one. NULL: there are no codes. */
+static const struct scan_reply *weigh_first(const struct scan *s)
+{
+	for (size_t i = 0; s->inner && i < s->count; i++)
+		if (s->replies[i].at >= s->inner)
+			return &s->replies[i];
+	return s->count ? &s->replies[0] : NULL;
+}
+
 /* what the first reply that a registry explains says by its codes */
 static void weigh_look_codes(struct weighing *w)
 {
+	const struct scan_reply *first = weigh_first(w->scan);
 	const struct code_meaning *means = NULL;
 
 	for (int id = 0; id < CAUSE_COUNT; id++)
 		w->coded[id] = 0;
 	w->coded_best = 0;
-	for (size_t i = 0; i < w->scan->count && !means; i++)
+	for (size_t i = first ? (size_t)(first - w->scan->replies) : 0; i < w->scan->count && !means; i++)
 		if (!w->scan->replies[i].pop3)
 			means = code_means(w->scan->replies[i].code, span_str(w->scan->replies[i].enhanced));
 	for (size_t i = 0; means && i < CODE_MEANINGS && means[i].cause; i++) {
 		w->coded[means[i].cause] = means[i].percent / 100.0;
 		w->coded_best = fmax(w->coded_best, means[i].percent / 100.0);
 	}
+	if (!means && first && first->code / 100 == 4 && w->context->stage == REPLY_AT_AUTH)
+		w->coded[CAUSE_AUTH_TEMPORARILY_UNAVAILABLE] = w->coded_best = SURE_LATER;
 }
 
 /* does "port 25" or "host:25" stand there? */
@@ -168,6 +206,12 @@ static void weigh_look_ports(struct weighing *w)
 	w->port_other = weigh_has_port(words, "587") || weigh_has_port(words, "465") || weigh_has_port(words, "2525");
 }
 
+/* words of the reply that quotes another one, whose words are known, too */
+static bool weigh_is_outer(const struct weighing *w, const struct index_hit *hit)
+{
+	return w->inner_words && hit->at < w->scan->inner;
+}
+
 void weigh_look(struct weighing *w)
 {
 	w->token_count = token_weigh(buf_span(&w->scan->words), w->tokens, w->token_support);
@@ -187,8 +231,15 @@ void weigh_look(struct weighing *w)
 		if (weigh_is_dialog(hit) || (hit->kind == INDEX_CAUSE && weigh_is_local(cause)) || weigh_is_covered(w->hits, hit))
 			continue;
 		w->foreign_words = true;
+		w->inner_words = w->inner_words || (w->scan->inner && hit->at >= w->scan->inner);
 		w->general_words = w->general_words && weigh_is_general(cause);
-		w->known_reply = w->known_reply || (hit->kind == INDEX_REPLY && !reply_patterns[hit->number].only);
+	}
+	for (size_t i = 0; i < w->hits->count; i++) {
+		const struct index_hit *hit = &w->hits->at[i];
+
+		if (hit->kind == INDEX_REPLY && !reply_patterns[hit->number].only && !weigh_is_dialog(hit) &&
+		    !weigh_is_covered(w->hits, hit))
+			w->known_reply = w->known_reply || !weigh_is_outer(w, hit);
 	}
 }
 
@@ -262,6 +313,8 @@ static double weigh_reply_factor(const struct weighing *w, const struct index_hi
 		factor *= 1.5;
 		said->by |= EXPLAIN_BY_EMITTER;
 	}
+	if (weigh_is_outer(w, hit))
+		factor *= 0.03;
 	if (weigh_is_dialog(hit)) { /* the program's words are only the frame around the server's */
 		if (w->foreign_words)
 			factor *= 0.12;
@@ -271,13 +324,24 @@ static double weigh_reply_factor(const struct weighing *w, const struct index_hi
 	return factor;
 }
 
+/* do words follow that might say why? */
+static bool weigh_goes_on(const struct weighing *w, const struct index_hit *hit)
+{
+	size_t letters = 0;
+
+	for (size_t i = hit->end; i < w->scan->words.len; i++)
+		letters += byte_is_alpha(w->scan->words.ptr[i]);
+	return letters >= LETTERS_OF_REASON;
+}
+
 static void weigh_take(struct worth *worth, double odds, const struct weighing *w, const struct index_hit *hit,
 		       const struct explain_candidate *said)
 {
-	worth->hits++;
+	worth->hits += !hit->again;
 	if (odds <= worth->odds)
 		return;
 	worth->most = 1;
+	worth->frame = weigh_is_frame(hit) && weigh_goes_on(w, hit);
 	worth->odds = odds;
 	worth->share = (double)(hit->end - hit->at) / (double)(w->scan->words.len + 1);
 	worth->said.pattern = hit->pattern;
@@ -296,6 +360,8 @@ static void weigh_catalogue(const struct weighing *w, const struct index_hit *hi
 
 	if (w->meant_best >= SURE_SPECIFIC)
 		factor *= w->meant[hit->number] <= 0 ? 0.6 : w->meant[hit->number] >= SURE_SPECIFIC ? 1.5 : 1;
+	if (weigh_is_outer(w, hit))
+		factor *= 0.1;
 	if (elsewhere > 2)
 		factor *= exp(-0.25 * (elsewhere > 9 ? 7 : elsewhere - 2));
 	weigh_take(worth, odds_of(sure) * factor, w, hit, &none);
@@ -374,7 +440,8 @@ static double weigh_meaning(const struct weighing *w, enum cause_id id, double c
 	return odds;
 }
 
-/* a known reply, with its codes: not just words that it has in common with others. That a sign-in failed is said with one code for all reasons. */
+/* a known reply, with its codes: not just words that it has in common with others. That a sign-in failed is said with one code for all
+ * reasons. */
 static bool weigh_is_known(enum cause_id id, const struct explain_candidate *said)
 {
 	return id != CAUSE_AUTH_BAD_CREDENTIALS && said->reply >= 0 && said->by & EXPLAIN_BY_ENHANCED && !(said->against & EXPLAIN_BY_CODE);
@@ -382,7 +449,7 @@ static bool weigh_is_known(enum cause_id id, const struct explain_candidate *sai
 
 static double weigh_cause(const struct weighing *w, enum cause_id id, struct worth *worth, const struct index_fit *fit)
 {
-	const struct scan_reply *first = w->scan->count ? &w->scan->replies[0] : NULL;
+	const struct scan_reply *first = weigh_first(w->scan);
 	const struct cause *c = cause_get(id);
 	double codes = weigh_codes(c, fit, &worth->said), odds = worth->odds, words = w->token_count ? w->tokens[id] : 0;
 	unsigned stages = index_stages(id);
@@ -392,15 +459,18 @@ static double weigh_cause(const struct weighing *w, enum cause_id id, struct wor
 	if (id == CAUSE_INSUFFICIENT_TEXT && odds <= 0)
 		return 0;
 	if (odds > 0) {
+		if (worth->said.reply < 0 && w->meant[id] > 0) /* the sentence around words of the catalogue may say more than they do */
+			odds = fmax(odds, 0.8 * odds_of(w->meant[id]));
 		odds *= 1 + 0.15 * (worth->hits > 3 ? 3 : worth->hits - 1);
 		odds *= worth->said.reply >= 0 ? 1 + 0.03 * codes : 1 + 0.12 * codes;
 		odds *= exp(worth->said.reply >= 0 ? 0.1 * words : 0.25 * (words > 2 ? 2 : words));
-		if (weigh_is_general(id) && w->meant_best >= SURE_SPECIFIC && w->meant[id] <= 0 && w->foreign_words && !weigh_is_known(id, &worth->said))
+		if (weigh_is_general(id) && w->meant_best >= SURE_SPECIFIC && w->meant[id] <= 0 && w->foreign_words &&
+		    !weigh_is_known(id, &worth->said))
 			odds = fmin(odds, ODDS_GENERAL);
 		if (first && !first->pop3 && !c->forms[CAUSE_SMTP].text && c->forms[CAUSE_POP3].text) /* it is never said in SMTP */
 			odds *= 0.1;
 		if (first && worth->said.reply < 0 && !fit->known) {
-			odds *= first->pop3 ? 0.3 : 0.6;
+			odds *= first->pop3 ? 0.3 : stages && !(stages & REPLY_AT_MAILING) && first->code / 10 == 55 ? 0.2 : 0.6;
 			worth->said.against |= EXPLAIN_BY_CODE;
 		}
 	} else {
@@ -414,7 +484,12 @@ static double weigh_cause(const struct weighing *w, enum cause_id id, struct wor
 		odds += weigh_meaning(w, id, codes, worth);
 		if (odds <= 0)
 			return 0;
+		if (first && first->code / 100 == 4 && c->cause_permanent && codes <= 0)
+			odds *= 0.6;
 	}
+	if ((id == CAUSE_COMMAND_UNKNOWN || id == CAUSE_COMMAND_NOT_ENABLED) && worth->said.reply < 0 &&
+	    w->context->stage & REPLY_AT_MAILING) /* these every server knows */
+		odds *= 0.35;
 	if (id == CAUSE_PORT25_OUTBOUND_BLOCKED && w->port25 != w->port_other)
 		odds *= w->port25 ? 1.5 : 0.1;
 	if (w->context->stage && stages && !(w->context->stage & stages)) {
@@ -469,7 +544,9 @@ static double weigh_consequence(const struct weighing *w, const struct explain_c
 	for (size_t i = 0; i < w->hits->count; i++) {
 		const struct index_hit *hit = &w->hits->at[i];
 
-		if (hit->pattern == c->pattern) {
+		if (hit->pattern == c->pattern && hit->again) {
+			continue;
+		} else if (hit->pattern == c->pattern) {
 			mine = hit->at;
 			follows = weigh_is_consequence(w->hits, c->pattern);
 		} else if (hit->at < other && !weigh_is_covered(w->hits, hit) && !weigh_is_consequence(w->hits, hit->pattern)) {
@@ -489,6 +566,10 @@ static double weigh_most(const struct weighing *w, const struct explain_candidat
 		return CONFIDENCE_MAX;
 	if (!(c->by & EXPLAIN_BY_PATTERN))
 		return worth->most;
+	if (worth->frame)
+		return MOST_FRAME;
+	if (c->reply >= 0 && c->against & EXPLAIN_BY_STAGE)
+		return MOST_OTHER_TIME;
 	if (c->reply >= 0 && w->meant_best >= SURE_SPECIFIC && w->meant[c->cause] <= 0)
 		return MOST_CONTESTED;
 	if (c->reply >= 0)
@@ -538,7 +619,7 @@ void weigh_all(struct weighing *w, struct explanation *out)
 	struct worth worth[CAUSE_COUNT];
 	struct index_fit fits[CAUSE_COUNT];
 	double all = ODDS_NOTHING;
-	const struct scan_reply *first = w->scan->count ? &w->scan->replies[0] : &silent;
+	const struct scan_reply *first = w->scan->count ? weigh_first(w->scan) : &silent;
 
 	w->code_spread = index_codes(first->code, span_str(first->enhanced), first->pop3, fits);
 	for (int id = 0; id < CAUSE_COUNT; id++)

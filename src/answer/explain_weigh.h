@@ -12,6 +12,7 @@ struct weighing {
 	const struct explain_context *context;
 	bool foreign_words;	 /* words of a server, not only those of the program that shows them */
 	bool known_reply;	 /* ... of which knowledge/replies says what they mean */
+	bool inner_words;	 /* ... in the reply that another one quotes */
 	bool general_words;	 /* all of the server's words only say that it went wrong */
 	bool port25, port_other; /* named in the text: port 25; another one for sending */
 	double tokens[CAUSE_COUNT];

@@ -63,6 +63,14 @@ static bool wording_is_name(struct span chunk)
 	return false;
 }
 
+/* "authentication./var/lib/x.php": the sentence ends before the path */
+static struct span wording_before_path(struct span chunk)
+{
+	size_t at = span_find_span(chunk, SPAN_LIT("./"));
+
+	return at && at < chunk.len ? span_head(chunk, at + 1) : chunk;
+}
+
 static bool wording_ends_sentence(struct span chunk)
 {
 	return chunk.len && (strchr(".!?;|", chunk.ptr[chunk.len - 1]) || span_find_span(chunk, SPAN_LIT("\u3002")) < chunk.len);
@@ -115,11 +123,11 @@ void wording_read(const struct scan *text, double sure_out[CAUSE_COUNT])
 		sure_out[id] = 0;
 	for (size_t at = 0; at < words.len;) {
 		size_t len = span_find(span_from(words, at), ' ');
-		struct span chunk = span_head(span_from(words, at), len);
+		struct span chunk = wording_before_path(span_head(span_from(words, at), len));
 
 		if (!wording_is_name(chunk))
 			means |= wording_chunk(words, at, at + chunk.len);
-		at += chunk.len + 1;
+		at += span_find(span_from(words, at), ' ') + 1;
 		while (line < text->break_count && text->breaks[line] + 1 < at)
 			line++;
 		if (++count == WORDS_OF_SENTENCE || wording_ends_sentence(chunk) || at >= words.len ||

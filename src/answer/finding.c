@@ -5,6 +5,10 @@
 #include "answer/journal.h"
 #include "answer/mask.h"
 
+enum { WORDS_BYTES = 4096 };
+#define LEAST_OF_WORDS 0.3
+#define LEAST_OF_LOG 0.6 /* the lines of a log mostly tell of nothing that is wrong */
+
 void finding_init(struct finding *f)
 {
 	*f = (struct finding){.e = {.emitter = EXPLAIN_NO_EMITTER, .program = EXPLAIN_NO_EMITTER}};
@@ -100,23 +104,58 @@ void finding_speaker(struct finding *f)
 		f->speaker = SPEAKER_SERVER;
 }
 
-/* the line that shows it: the first that begins with a refusal's code, else the first one with words */
-static struct span finding_line(struct span text)
+/* the longest part of a pattern that stands there as it is */
+static struct span finding_literal(const char *pattern)
 {
-	struct span first = SPAN_NONE;
+	struct span rest = span_str(pattern), best = SPAN_NONE;
 
+	while (rest.len) {
+		struct span part = span_trim(span_cut(&rest, '*'));
+
+		if (part.len > best.len)
+			best = part;
+	}
+	return best;
+}
+
+static bool finding_has(struct span line, struct span words)
+{
+	for (size_t i = 0; i + words.len <= line.len; i++)
+		if (span_starts_nocase(span_from(line, i), words))
+			return words.len > 0;
+	return false;
+}
+
+static bool finding_is_code(struct span at)
+{
+	return at.len >= 3 && (at.ptr[0] == '4' || at.ptr[0] == '5') && byte_is_digit(at.ptr[1]) && byte_is_digit(at.ptr[2]) &&
+	       !byte_is_alnum(at.len > 3 ? at.ptr[3] : ' ');
+}
+
+/* the line that shows it: with the words that decided, else the first that begins with a refusal's code, that has one, that has words */
+static struct span finding_line(struct span text, const struct explanation *e)
+{
+	struct span words = finding_literal(e->count && e->found[0].pattern ? e->found[0].pattern : "");
+	struct span first = SPAN_NONE, coded = SPAN_NONE, code = SPAN_NONE;
+	char number[8];
+
+	(void)snprintf(number, sizeof(number), "%u", e->code);
+	text = span_head(text, EXPLAIN_INPUT_BYTES);
 	while (text.len) {
 		struct span line = span_trim(span_cut(&text, '\n'));
 
 		while (line.len && line.ptr[line.len - 1] <= ' ')
 			line.len--;
+		if (finding_has(line, words))
+			return line;
 		if (!first.len)
 			first = line;
-		if (line.len >= 3 && (line.ptr[0] == '4' || line.ptr[0] == '5') && byte_is_digit(line.ptr[1]) &&
-		    byte_is_digit(line.ptr[2]) && !byte_is_alnum(line.len > 3 ? line.ptr[3] : ' '))
-			return line;
+		if (!coded.len && finding_is_code(line))
+			coded = line;
+		if (!code.len && e->code && finding_has(line, span_str(number)))
+			code = line;
 	}
-	return first;
+	return coded.len ? coded : code.len ? code : first;
 }
 
 /* the most frequent cause of several; of one refusal all that may stand behind it */
@@ -151,16 +190,31 @@ static void finding_log(struct span text, struct finding *out)
 	journal_free(&j);
 }
 
+/* What looks like a log, a bounce or a conversation and has no refusal where such a one has it may still say why in its words. */
+static void finding_words(struct span text, struct finding *out)
+{
+	struct explanation e;
+
+	explain_text(span_head(text, WORDS_BYTES), &e);
+	if (!e.count || e.found[0].confidence < (out->form == FORM_LOG ? LEAST_OF_LOG : LEAST_OF_WORDS) ||
+	    !(e.found[0].by & (EXPLAIN_BY_PATTERN | EXPLAIN_BY_WORDING)))
+		return;
+	out->e = e;
+	finding_evidence(out, finding_line(text, &out->e));
+	finding_speaker(out);
+}
+
 void finding_read(struct span text, struct finding *out)
 {
-	if (journal_is_log(text)) {
+	if (journal_is_log(text))
 		finding_log(text, out);
+	else if (!bounce_read(text, out) && !talk_read(text, out)) {
+		out->form = FORM_REPLY;
+		explain_text(text, &out->e);
+		finding_evidence(out, finding_line(text, &out->e));
+		finding_speaker(out);
 		return;
 	}
-	if (bounce_read(text, out) || talk_read(text, out))
-		return;
-	out->form = FORM_REPLY;
-	explain_text(text, &out->e);
-	finding_evidence(out, finding_line(text));
-	finding_speaker(out);
+	if (!out->e.count && !out->more)
+		finding_words(text, out);
 }

@@ -78,8 +78,8 @@ static bool exim_is_known(struct span s)
 	return false;
 }
 
-/* In the handshake it is one that failed. Later "(recv)" mostly says that the other side closed the connection without TLS's goodbye, as many
- * do after QUIT: nothing is lost then, and where something was, another line says so. */
+/* In the handshake it is one that failed. Later "(recv)" mostly says that the other side closed the connection without TLS's goodbye, as
+ * many do after QUIT: nothing is lost then, and where something was, another line says so. */
 static void exim_tls(struct span s, struct journal_line *out)
 {
 	bool ended = line_has(s, SPAN_LIT("non-properly terminated")) || line_has(s, SPAN_LIT("unexpected eof"));
@@ -104,6 +104,9 @@ static void exim_refused(struct span s, struct journal_line *out)
 			out->name = span_from(account, span_find(account, ':') + 1);
 		out->emitter = "exim";
 		line_refusal(out, words.len ? words : reply, CAUSE_NONE);
+	} else if (span_starts(s, SPAN_LIT("SMTP error from"))) { /* the line about the recipient says it again */
+		line_refusal(out, s, CAUSE_NONE);
+		out->what = JOURNAL_NOTE;
 	} else if (line_has(s, SPAN_LIT("authenticator failed for"))) {
 		out->name = line_between(s, SPAN_LIT("(set_id="), ')');
 		out->stage = REPLY_AT_AUTH;

@@ -161,7 +161,7 @@ struct mask_before {
 static bool mask_is_login(const struct mask_before *b)
 {
 	struct span word = b->word[1], tag = b->word[2];
-	bool digits = tag.len <= 1;
+	bool digits = tag.len <= 1, code = tag.len == 3 && tag.ptr[0] >= '2' && tag.ptr[0] <= '5';
 
 	if (!span_eq_nocase(word, SPAN_LIT("LOGIN")) && !span_eq_nocase(word, SPAN_LIT("APOP")))
 		return false;
@@ -171,8 +171,9 @@ static bool mask_is_login(const struct mask_before *b)
 		if (!byte_is_alnum(tag.ptr[i]))
 			return false;
 		digits = digits || byte_is_digit(tag.ptr[i]);
+		code = code && byte_is_digit(tag.ptr[i]);
 	}
-	return digits;
+	return digits && !code; /* "535 Login failed": a reply */
 }
 
 /* what the words before make of the next one */

@@ -55,7 +55,8 @@ struct reply_pattern {
 	uint16_t stages;   /* REPLY_AT_*, 0: anywhere */
 	uint8_t anchor_at; /* the longest piece without "*": where in the pattern, and how long */
 	uint8_t anchor_len;
-	uint8_t only; /* not 0: counts only where the emitter is recognised */
+	uint8_t only;  /* not 0: counts only where the emitter is recognised */
+	uint8_t frame; /* not 0: the words only introduce those of somebody else, which decide */
 };
 
 struct reply_emitter {

@@ -9,6 +9,7 @@
 #include "base/num.h"
 #include "cli/cli_doctor_dns.h"
 #include "cli/cli_password.h"
+#include "mail/address.h"
 
 const struct cli_option cli_doctor_options[] = {
 	{"server", "HOST", "the server, instead of those that the domain publishes and the usual names", false},
@@ -150,9 +151,30 @@ static int doctor_take_limits(struct cli *cli, struct doctor *d)
 	return CLI_OK;
 }
 
+/* a name, or the domain of an address, by its A-labels: that is how servers are found, and what each of them takes */
+static const char *doctor_in_ascii(struct cli *cli, const char *text)
+{
+	struct span all = span_str(text);
+	size_t at = span_find(all, '@') < all.len ? span_find(all, '@') + 1 : 0;
+	struct buf out;
+	const char *copy = text;
+
+	if (span_is_ascii(all)) /* not given, too */
+		return text;
+	buf_init(&out, LIMIT_PATH_BYTES);
+	buf_add(&out, span_head(all, at));
+	if (address_domain_ascii(&out, span_from(all, at)) && !out.overflow)
+		copy = arena_str(&cli->mem, buf_span(&out));
+	buf_clear(&out);
+	return copy ? copy : text;
+}
+
 static int doctor_take_options(struct cli *cli, struct doctor *d)
 {
-	const char *to = cli_get(cli, "to"), *login = cli_get(cli, "login"), *server = cli_get(cli, "server"), *address = cli->args[0];
+	const char *to = doctor_in_ascii(cli, cli_get(cli, "to")), *server = doctor_in_ascii(cli, cli_get(cli, "server"));
+	const char *address = doctor_in_ascii(cli, cli->args[0]), *login = cli_get(cli, "login");
+
+	d->server = server;
 
 	d->facts.address = address;
 	d->to = to;
@@ -362,7 +384,7 @@ static int doctor_run(struct cli *cli, struct doctor *d)
 	d->facts.resolver = doctor_keep(d, doctor_dns_resolvers(d->dns));
 	doctor_find_network(&d->facts);
 	doctor_progress_on(cli_get(cli, "progress"), isatty(STDERR_FILENO));
-	doctor_try_all(d, &given, cli_get(cli, "server"));
+	doctor_try_all(d, &given, d->server);
 	doctor_progress_end();
 	doctor_dns_close(&d->dns);
 	return doctor_say(d, cli->json);

@@ -34,6 +34,7 @@ struct doctor {
 	struct arena *mem;
 	struct doctor_facts facts;
 	const char *to;	     /* NULL: not given */
+	const char *server;  /* the same */
 	const char *program; /* of which the steps are wanted; NULL: none */
 	const char *resolver;
 	struct buf password; /* empty: none */

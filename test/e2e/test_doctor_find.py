@@ -220,6 +220,13 @@ def test_usual_names():
     assert {p['server'] for p in said['ports']} == {'in.clinic.example'}
 
 
+@pytest.mark.parametrize('address', ['alice@b\u00fccher.example', 'alice@xn--bcher-kva.example'])
+def test_letters_beyond_ascii_are_looked_up_by_their_a_labels(cert, address):
+    with signing(cert) as fake:
+        said = look({'xn--bcher-kva.example': '_submission._tcp IN SRV 0 0 %d mail\nmail IN A 127.0.0.1\n' % fake.port}, address=address)
+    assert [(f['source'], f['server']) for f in said['found']] == [('srv', 'mail.xn--bcher-kva.example')]
+
+
 # ---- names that lead nowhere, name servers that are none
 
 def test_no_such_domain():

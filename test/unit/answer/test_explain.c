@@ -120,6 +120,23 @@ static const struct known known_lines[] = {
 	{"550 5.7.1 Service unavailable; client [192.0.2.1] blocked using a list", "ip-dnsbl", NULL},
 	{"554 5.7.1 Spam message rejected; If this is not spam contact abuse", "spam-content", NULL},
 	{"450 4.2.1 The recipient has exceeded message rate limit. Try again later.", "rcpt-rate-limited", NULL},
+	/* of a reply that quotes another one, the quoted one holds */
+	{"550 5.7.23 The message was rejected because of Sender Policy Framework violation -> 550 5.1.1 <b@example.org>: User unknown",
+	 "rcpt-unknown", NULL},
+	{"530 5.7.57 Client not authenticated to send mail. Error: 535 5.7.3 Authentication unsuccessful [x.prod.outlook.com]",
+	 "auth-bad-credentials", NULL},
+	{"550 5.0.350 Remote server returned an error -> 552 5.3.4 Message size exceeds fixed limit", "message-too-big", NULL},
+	{"Serverantwort: '550 <b@example.org>... Relais refus\u00e9', Port : 25, S\u00e9curis\u00e9 (SSL) : Non, Erreur du serveur : 550, "
+	 "Num\u00e9ro d'erreur : "
+	 "0x800CCC79",
+	 "relay-denied-unauth", NULL},
+	{"\u00ab550 5.1.1 User unknown\u00bb", "rcpt-unknown", NULL},
+	{"timeout=300 quota=0: 550 5.1.1 User unknown", "rcpt-unknown", NULL}, /* what was set says nothing */
+	/* as JSON, a log of qmail and a library show it */
+	{"{\"stack\":\"Error: Invalid login\\n535 5.7.8 authentication failed\"}", "auth-bad-credentials", NULL},
+	{"delivery 12: failure: 192.0.2.1_does_not_like_recipient./Remote_host_said:_552_5.2.2_Mailbox_is_full/Giving_up_on_192.0.2.1./",
+	 "rcpt-mailbox-full", NULL},
+	{"smtplib.SMTPAuthenticationError: (451, b'Unable to reach directory')", "auth-temporarily-unavailable", NULL},
 	/* POP3 */
 	{"-ERR [AUTH] Authentication failed.", "auth-bad-credentials", NULL},
 	{"-ERR [IN-USE] maildrop already locked", "mailbox-locked", NULL},
@@ -168,6 +185,52 @@ static void test_known_lines(void **state)
 		wrong++;
 	}
 	assert_int_equal(wrong, 0);
+}
+
+/* words that only introduce those of somebody else: sure of nothing while others follow that nobody knows */
+static void test_frames(void **state)
+{
+	static const struct {
+		const char *text;
+		double least, most;
+	} cases[] = {
+		{"SMTP Error: The following recipients failed: b@example.org", 0.5, 1},
+		{"SMTP Error: The following recipients failed: b@example.org: the flying saucers have not come round to this house yet", 0,
+		 0.5},
+		{"Primary Target IP address responded with: \"451 4.4.0 The flying saucers have not come round to this house yet\"", 0,
+		 0.5},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct explanation e;
+
+		explain_text(span_str(cases[i].text), &e);
+		if (e.count == 0 || e.found[0].confidence < cases[i].least || e.found[0].confidence > cases[i].most)
+			show(cases[i].text, &e);
+		assert_true(e.count > 0);
+		assert_true(e.found[0].confidence >= cases[i].least);
+		assert_true(e.found[0].confidence <= cases[i].most);
+	}
+}
+
+/* "Request failed with status code 550" of a web library is no reply of a mail server; a code of another moment than the words makes them
+ * doubtful */
+static void test_doubts(void **state)
+{
+	struct explanation e, same, other;
+
+	(void)state;
+	explain_text(SPAN_LIT("AxiosError: Request failed with status code 535"), &e);
+	assert_int_equal(e.code, 0);
+	explain_text(SPAN_LIT("550 5.1.1 User unknown (in reply to RCPT TO command)"), &same);
+	explain_text(SPAN_LIT("550 5.1.1 User unknown (in reply to MAIL FROM command)"), &other);
+	assert_true(same.count && other.count);
+	assert_true(other.found[0].confidence < same.found[0].confidence);
+	explain_text(SPAN_LIT("450 4.2.1 Sorry."), &e);
+	assert_string_equal(cause_slug(e.found[0].cause), "rcpt-rate-limited");
+	explain_text(SPAN_LIT("550 5.2.1 Sorry."), &e);
+	assert_string_equal(cause_slug(e.found[0].cause), "rcpt-disabled");
 }
 
 static void test_codes_and_slugs(void **state)
@@ -352,7 +415,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_known_lines),	    cmocka_unit_test(test_codes_and_slugs), cmocka_unit_test(test_own_replies),
 		cmocka_unit_test(test_own_reply_with_rule), cmocka_unit_test(test_quoted_slugs),    cmocka_unit_test(test_earlier_refusal),
-		cmocka_unit_test(test_hostile_input),
+		cmocka_unit_test(test_hostile_input),	    cmocka_unit_test(test_frames),	    cmocka_unit_test(test_doubts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

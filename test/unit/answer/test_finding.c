@@ -147,6 +147,17 @@ static const struct input inputs[] = {
 	{"a log", FORM_LOG, NULL, NULL, NULL,
 	 "Nov 22 09:11:19 mx postfix/smtpd[24789]: connect from unknown[127.0.0.1]\nNov 22 09:11:19 mx postfix/smtpd[24789]: lost "
 	 "connection after CONNECT from unknown[127.0.0.1]\n"},
+	{"a log in which no server's line is a refusal, and another program's says why", FORM_LOG, "auth-basic-disabled", NULL,
+	 "basic authentication is disabled",
+	 "Nov 22 09:11:19 mx postfix/smtpd[1]: connect from a.example[192.0.2.1]\nNov 22 09:11:20 mx roundcube[31]: PHP Error: SMTP error: "
+	 "535 5.7.139 Authentication unsuccessful, basic authentication is disabled.\n"},
+	{"Exim retries what it was told", FORM_LOG, "greylisted", NULL, "greylisted",
+	 "2026-11-22 10:00:00 1abcde-000001-AB H=mx.example.org [192.0.2.1]: SMTP error from remote mail server after RCPT "
+	 "TO:<b@example.org>: 451 4.7.1 greylisted, try again later\n"},
+	{"the line that decides is not the first", FORM_REPLY, "rcpt-unknown", NULL, "User unknown",
+	 "Traceback (most recent call last):\n  File \"/usr/lib/python3/smtplib.py\", line 881, in sendmail\n"
+	 "smtplib.SMTPRecipientsRefused: {'b@example.org': (550, b'5.1.1 <b@example.org>: Recipient address rejected: User unknown in "
+	 "local recipient table')}\n"},
 	{"a dialog around a server's words", FORM_REPLY, "auth-bad-credentials", NULL, NULL,
 	 "Server Response: '535 5.7.8 Error: authentication failed', Port: 465, Secure(SSL): Yes, Server Error: 535, Error Number: "
 	 "0x800CCC79"},
@@ -295,6 +306,7 @@ static void test_mask(void **state)
 		{"password geheim", "password ****"},
 		{"dovecot: auth: password mismatch for alice", "dovecot: auth: password mismatch for alice"},
 		{"A1 NO [AUTHENTICATIONFAILED] login failed now", "A1 NO [AUTHENTICATIONFAILED] login failed now"},
+		{"failed to send: 535 Login Fail. Please look", "failed to send: 535 Login Fail. Please look"},
 		{"user=alice password=geheim ok", "user=alice password=**** ok"},
 		{"smtp://alice:geheim@mx.example.org:25", "smtp://alice:****@mx.example.org:25"},
 		{"token AGFsaWNlAHNlY3JldA== is no word", "token **** is no word"},
