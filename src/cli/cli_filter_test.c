@@ -243,10 +243,11 @@ int cli_filter_test(struct cli *cli)
 	int64_t changed;
 	int status;
 
+	if (attach_prepare(&err) != RC_OK)
+		return cli_fail("%s", err.words);
 	if (!cli_filter_file(cli->args[1], TEST_MESSAGE_BYTES, &text))
 		return CLI_FAILED;
 	test_crlf(&text);
-	attach_prepare();
 	arena_init(&mem, LIMIT_SIEVE_COMPILED_BYTES);
 	status = cli_filter_read(cli, &account, &t.script, &changed);
 	if (status == CLI_OK)

@@ -55,7 +55,8 @@ enum { /* how far to look */
 	ATTACH_INSIDE = 1, /* members too */
 };
 
-void attach_prepare(void);
+/* Loads libarchive and what it reads from files. RC_IO: it is not there */
+enum rc attach_prepare(struct err *err) RC_WARN;
 
 struct attach; /* heap */
 /* source and part have to outlive it */

@@ -3,15 +3,15 @@
  * in small pieces and counted; one call of libarchive may take PULL_BYTES of input at most. */
 #include "mail/attach_internal.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <time.h>
 #include <wchar.h>
 
+#include "base/library.h"
 #include "base/mem.h"
+#include "mail/attach_library.h"
 
 enum {
 	CHUNK_BYTES = 64 << 10,
@@ -48,15 +48,25 @@ struct attach_level {
 
 /* libarchive turns names into the charset of the locale: with UTF-8 by itself, with anything else by iconv, which opens files */
 static locale_t utf8_locale;
+static struct attach_library lib;
 static bool prepared;
 
-void attach_prepare(void)
+enum rc attach_prepare(struct err *err)
 {
+	static const struct library_call calls[] = {
+#define ATTACH_LIBRARY_CALL(name) {#name, offsetof(struct attach_library, name)},
+		ATTACH_LIBRARY_CALLS(ATTACH_LIBRARY_CALL)
+#undef ATTACH_LIBRARY_CALL
+	};
 	mbstate_t state = {0};
 	locale_t before;
+	enum rc rc;
 
 	if (prepared)
-		return;
+		return RC_OK;
+	rc = library_load("libarchive.so.13", calls, sizeof(calls) / sizeof(calls[0]), &lib, err);
+	if (rc != RC_OK)
+		return rc;
 	prepared = true;
 	utf8_locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", NULL);
 	before = uselocale(utf8_locale);
@@ -65,6 +75,7 @@ void attach_prepare(void)
 	/* times of members are turned by mktime, which looks at the zone's file each time as long as TZ is not set */
 	(void)setenv("TZ", ":/etc/localtime", 0);
 	tzset();
+	return RC_OK;
 }
 
 /* --- input of a level --- */
@@ -72,7 +83,7 @@ void attach_prepare(void)
 /* member bytes of a level, counted; 0: end; <0: as libarchive says */
 static ssize_t level_data(struct attach_level *l, uint8_t *to, size_t max)
 {
-	la_ssize_t n = archive_read_data(l->archive, to, max);
+	la_ssize_t n = lib.archive_read_data(l->archive, to, max);
 
 	if (n > 0) {
 		l->member_bytes += (uint64_t)n;
@@ -126,7 +137,7 @@ static la_ssize_t on_read(struct archive *archive, void *arg, const void **out)
 
 	*out = got.ptr;
 	if (failed)
-		archive_set_error(archive, EIO, "input ends early");
+		lib.archive_set_error(archive, EIO, "input ends early");
 	return failed ? ARCHIVE_FATAL : (la_ssize_t)got.len;
 }
 
@@ -155,26 +166,26 @@ static la_int64_t on_seek(struct archive *archive, void *arg, la_int64_t offset,
 
 static const struct opening {
 	const char *word;
-	int (*format)(struct archive *);
+	int (*const *format)(struct archive *);
 	int filter; /* 0: none */
 } openings[] = {
-	{"rar", archive_read_support_format_rar, 0},
-	{"rar5", archive_read_support_format_rar5, 0},
-	{"7z", archive_read_support_format_7zip, 0},
-	{"cab", archive_read_support_format_cab, 0},
-	{"iso", archive_read_support_format_iso9660, 0},
-	{"ar", archive_read_support_format_ar, 0},
-	{"cpio", archive_read_support_format_cpio, 0},
-	{"warc", archive_read_support_format_warc, 0},
-	{"tar", archive_read_support_format_tar, 0},
-	{"gz", archive_read_support_format_raw, ARCHIVE_FILTER_GZIP},
-	{"bz2", archive_read_support_format_raw, ARCHIVE_FILTER_BZIP2},
-	{"xz", archive_read_support_format_raw, ARCHIVE_FILTER_XZ},
-	{"lzma", archive_read_support_format_raw, ARCHIVE_FILTER_LZMA},
-	{"lz", archive_read_support_format_raw, ARCHIVE_FILTER_LZIP},
-	{"zst", archive_read_support_format_raw, ARCHIVE_FILTER_ZSTD},
-	{"lz4", archive_read_support_format_raw, ARCHIVE_FILTER_LZ4},
-	{"z", archive_read_support_format_raw, ARCHIVE_FILTER_COMPRESS},
+	{"rar", &lib.archive_read_support_format_rar, 0},
+	{"rar5", &lib.archive_read_support_format_rar5, 0},
+	{"7z", &lib.archive_read_support_format_7zip, 0},
+	{"cab", &lib.archive_read_support_format_cab, 0},
+	{"iso", &lib.archive_read_support_format_iso9660, 0},
+	{"ar", &lib.archive_read_support_format_ar, 0},
+	{"cpio", &lib.archive_read_support_format_cpio, 0},
+	{"warc", &lib.archive_read_support_format_warc, 0},
+	{"tar", &lib.archive_read_support_format_tar, 0},
+	{"gz", &lib.archive_read_support_format_raw, ARCHIVE_FILTER_GZIP},
+	{"bz2", &lib.archive_read_support_format_raw, ARCHIVE_FILTER_BZIP2},
+	{"xz", &lib.archive_read_support_format_raw, ARCHIVE_FILTER_XZ},
+	{"lzma", &lib.archive_read_support_format_raw, ARCHIVE_FILTER_LZMA},
+	{"lz", &lib.archive_read_support_format_raw, ARCHIVE_FILTER_LZIP},
+	{"zst", &lib.archive_read_support_format_raw, ARCHIVE_FILTER_ZSTD},
+	{"lz4", &lib.archive_read_support_format_raw, ARCHIVE_FILTER_LZ4},
+	{"z", &lib.archive_read_support_format_raw, ARCHIVE_FILTER_COMPRESS},
 };
 
 static bool type_is(const struct attach_type *type, const char *word)
@@ -228,8 +239,8 @@ static uint64_t window_bytes(const struct attach_type *type, struct span head)
 static bool filter_add(struct archive *archive, int filter)
 {
 	if (filter == ARCHIVE_FILTER_COMPRESS) /* it wants to read when it is appended; archive_filter_count tells whether it stays alone */
-		return archive_read_support_filter_compress(archive) == ARCHIVE_OK;
-	return archive_read_append_filter(archive, filter) == ARCHIVE_OK;
+		return lib.archive_read_support_filter_compress(archive) == ARCHIVE_OK;
+	return lib.archive_read_append_filter(archive, filter) == ARCHIVE_OK;
 }
 
 static bool level_setup(struct attach_level *l)
@@ -241,23 +252,23 @@ static bool level_setup(struct attach_level *l)
 		l->message = mime_scan_new(MIME_LF);
 		return true;
 	}
-	l->archive = archive_read_new();
+	l->archive = prepared ? lib.archive_read_new() : NULL;
 	if (!l->archive)
 		return false;
 	if (o && o->filter) {
-		ok = filter_add(l->archive, o->filter) && o->format(l->archive) == ARCHIVE_OK;
+		ok = filter_add(l->archive, o->filter) && (*o->format)(l->archive) == ARCHIVE_OK;
 	} else if (o) {
-		ok = o->format(l->archive) == ARCHIVE_OK;
+		ok = (*o->format)(l->archive) == ARCHIVE_OK;
 	} else {
-		ok = (l->source == FROM_PARENT || archive_read_support_format_zip_seekable(l->archive) == ARCHIVE_OK) &&
-			archive_read_support_format_zip_streamable(l->archive) == ARCHIVE_OK;
+		ok = (l->source == FROM_PARENT || lib.archive_read_support_format_zip_seekable(l->archive) == ARCHIVE_OK) &&
+			lib.archive_read_support_format_zip_streamable(l->archive) == ARCHIVE_OK;
 		l->skips = l->source != FROM_PARENT;
 	}
 	if (l->source != FROM_PARENT)
-		ok = ok && archive_read_set_seek_callback(l->archive, on_seek) == ARCHIVE_OK;
-	return ok && archive_read_set_read_callback(l->archive, on_read) == ARCHIVE_OK &&
-		archive_read_set_callback_data(l->archive, l) == ARCHIVE_OK && archive_read_open1(l->archive) == ARCHIVE_OK &&
-		archive_filter_count(l->archive) == (o && o->filter ? 2 : 1);
+		ok = ok && lib.archive_read_set_seek_callback(l->archive, on_seek) == ARCHIVE_OK;
+	return ok && lib.archive_read_set_read_callback(l->archive, on_read) == ARCHIVE_OK &&
+		lib.archive_read_set_callback_data(l->archive, l) == ARCHIVE_OK && lib.archive_read_open1(l->archive) == ARCHIVE_OK &&
+		lib.archive_filter_count(l->archive) == (o && o->filter ? 2 : 1);
 }
 
 /* more entries in the directory of a held zip than are listed: libarchive would read them all into memory first */
@@ -279,7 +290,7 @@ static void level_pop(struct attach *a)
 
 	a->level = l->parent;
 	if (l->archive)
-		(void)archive_read_free(l->archive);
+		(void)lib.archive_read_free(l->archive);
 	mime_scan_free(&l->message);
 	buf_clear(&l->held);
 	buf_clear(&l->data);
@@ -316,7 +327,6 @@ static void level_push(struct attach *a, const struct attach_type *type, enum le
 
 static locale_t locale_enter(void)
 {
-	attach_prepare();
 	return uselocale(utf8_locale);
 }
 
@@ -373,9 +383,9 @@ static void member_of_compressed(struct attach_level *l, struct span name)
 static void member_begin(struct attach_level *l)
 {
 	const struct opening *o = opening_of(l->type);
-	const char *text = archive_entry_pathname_utf8(l->entry), *plain = archive_entry_pathname(l->entry);
+	const char *text = lib.archive_entry_pathname_utf8(l->entry), *plain = lib.archive_entry_pathname(l->entry);
 	struct attach *a = l->attach;
-	bool raw = archive_format(l->archive) == ARCHIVE_FORMAT_RAW;
+	bool raw = lib.archive_format(l->archive) == ARCHIVE_FORMAT_RAW;
 
 	if (!text && !plain)
 		a->facts.flags |= ATTACH_UNREADABLE;
@@ -394,7 +404,7 @@ static void member_begin(struct attach_level *l)
 
 static bool level_is_encrypted(struct attach_level *l)
 {
-	return (l->entry && archive_entry_is_encrypted(l->entry)) || archive_read_has_encrypted_entries(l->archive) > 0;
+	return (l->entry && lib.archive_entry_is_encrypted(l->entry)) || lib.archive_read_has_encrypted_entries(l->archive) > 0;
 }
 
 /* libarchive gave up on this level */
@@ -407,7 +417,7 @@ static void level_failed(struct attach_level *l)
 static void level_next(struct attach_level *l)
 {
 	struct attach *a = l->attach;
-	int r = archive_read_next_header(l->archive, &l->entry);
+	int r = lib.archive_read_next_header(l->archive, &l->entry);
 
 	l->member = NULL;
 	if (r == ARCHIVE_EOF) {
@@ -425,9 +435,9 @@ static void level_next(struct attach_level *l)
 		return;
 	}
 	member_begin(l);
-	if (archive_entry_is_encrypted(l->entry))
+	if (lib.archive_entry_is_encrypted(l->entry))
 		a->facts.flags |= ATTACH_ENCRYPTED;
-	else if (archive_entry_filetype(l->entry) == AE_IFREG || archive_entry_filetype(l->entry) == 0)
+	else if (lib.archive_entry_filetype(l->entry) == AE_IFREG || lib.archive_entry_filetype(l->entry) == 0)
 		l->state = AT_HEAD;
 	buf_reset(&l->data);
 	l->data_ended = false;
@@ -481,7 +491,7 @@ static void member_typed(struct attach_level *l)
 /* what is left of a member; where it need not be unpacked, its size as told counts against the limits all the same */
 static bool member_skipped(struct attach_level *l)
 {
-	uint64_t size = archive_entry_size_is_set(l->entry) ? (uint64_t)archive_entry_size(l->entry) : 0, seen = l->member_bytes;
+	uint64_t size = lib.archive_entry_size_is_set(l->entry) ? (uint64_t)lib.archive_entry_size(l->entry) : 0, seen = l->member_bytes;
 
 	if (!l->data_ended && !l->skips)
 		return false;

@@ -18,7 +18,6 @@ struct fetch_curl {
 #define FETCH_CURL_MEMBER(name) __typeof__(&(name)) name;
 	FETCH_CURL_CALLS(FETCH_CURL_MEMBER)
 #undef FETCH_CURL_MEMBER
-	void *library;
 };
 
 /* RC_IO: there is no libcurl of this kind; err has the system's words. It stays loaded: what it starts cannot be taken back. */

@@ -75,13 +75,15 @@ enum rc worker_open(struct role *r, struct err *err)
 	struct worker *w = mem_zalloc(sizeof(*w));
 	enum rc rc = r->id == ROLE_USER ? tls_memory_wipe(err) : RC_OK; /* nobody tells an mx a password */
 
+	if (rc == RC_OK)
+		rc = attach_prepare(err);
+
 	*w = (struct worker){.role = r, .loop = r->loop, .conf = r->conf};
 	r->own = w;
 	map_init(&w->questions);
 	map_init(&w->by_id);
 	map_init(&w->addresses);
 	session_history_open(w);
-	attach_prepare();
 	w->abuse = worker_abuse_new(w);
 	if (conf_dns_wanted(r->conf)) {
 		w->names = names_new(w->loop, r->id);

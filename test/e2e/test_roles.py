@@ -45,6 +45,16 @@ def test_every_role_is_a_process_of_its_own_behind_its_walls(m):
         assert len(set(uids.values())) == len(uids) and '0' not in uids.values()
 
 
+def test_libraries_that_read_what_strangers_send_are_where_they_are_used(m):
+    who = {'libcurl': set(), 'libarchive': set(), 'libxml2': set()}
+    for role, pid in m.children():
+        maps = open('/proc/%d/maps' % pid).read()
+        for name in who:
+            if '/%s.so' % name in maps:
+                who[name].add(role)
+    assert who == {'libcurl': {'fetch'}, 'libarchive': {'mx', 'user'}, 'libxml2': {'mx', 'user'}}
+
+
 @pytest.mark.parametrize('role', ['store', 'mx', 'user', 'auth', 'keys', 'relay', 'dns', 'fetch'])
 def test_a_role_that_dies_is_respawned_and_service_goes_on(m, role):
     deliver(m, '<before@test>')

@@ -47,6 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct attach *a, *b;
 	struct buf one, two;
 
+	must(attach_prepare(NULL) == RC_OK);
 	if (size > ATTACHMENT_MAX_BYTES)
 		return 0;
 	a = look(&source, &part, UINT64_MAX, &one);

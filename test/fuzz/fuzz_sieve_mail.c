@@ -58,7 +58,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 	(void)argc;
 	(void)argv;
-	attach_prepare();
+	must(attach_prepare(NULL) == RC_OK);
 	arena_init(&scripts_mem, SCRIPTS * LIMIT_SIEVE_COMPILED_BYTES);
 	for (unsigned i = 0; i < SCRIPTS; i++) {
 		must(sieve_compile(span_str(texts[i]), NULL, &scripts_mem, &scripts[i], &fault) == RC_OK);

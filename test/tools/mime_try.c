@@ -81,7 +81,10 @@ int main(int argc, char **argv)
 	unsigned flags = 0;
 	bool json = false;
 
-	attach_prepare();
+	if (attach_prepare(NULL) != RC_OK) {
+		fputs("libarchive cannot be loaded\n", stderr);
+		return 1;
+	}
 	for (int i = 1; i < argc; i++) {
 		struct span text;
 		struct mime_source source;

@@ -8,5 +8,5 @@ void test_span_eq(struct span got, struct span want, const char *what)
 
 int main(void)
 {
-	return (test_bytes() + test_num() + test_map() + test_net() + test_log()) != 0;
+	return (test_bytes() + test_num() + test_map() + test_net() + test_log() + test_library()) != 0;
 }

@@ -13,6 +13,7 @@ int test_bytes(void);
 int test_num(void);
 int test_map(void);
 int test_net(void);
+int test_library(void);
 int test_log(void);
 
 /* fails the test that runs, showing both */

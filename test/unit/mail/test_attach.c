@@ -662,8 +662,7 @@ static void test_sandbox(void **state)
 static int prepare(void **state)
 {
 	(void)state;
-	attach_prepare();
-	return 0;
+	return attach_prepare(NULL) == RC_OK ? 0 : -1;
 }
 
 int test_attach(void)

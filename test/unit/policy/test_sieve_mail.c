@@ -138,7 +138,7 @@ static void test_rows(void **state)
 	const struct mime *mime = mime_scan_source(scan, &source);
 
 	(void)state;
-	attach_prepare();
+	assert_int_equal(attach_prepare(NULL), RC_OK);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		run_row(&rows[i], NULL);
 		run_row(&rows[i], mime); /* with a structure that is known already */
