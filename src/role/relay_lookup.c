@@ -342,14 +342,11 @@ static void relay_lookup_on_mx(void *arg, const struct msg_name_is *m)
 
 static bool relay_lookup_name(struct relay_lookup *l, struct span domain)
 {
-	struct buf name;
-	bool ok;
+	uint8_t room[LIMIT_DOMAIN_BYTES];
+	struct span name = address_domain_key(domain, room);
 
-	buf_init(&name, sizeof(l->name) - 1);
-	ok = address_domain_ascii(&name, domain) && !name.overflow;
-	relay_copy(l->name, sizeof(l->name), buf_span(&name));
-	buf_clear(&name);
-	return ok;
+	relay_copy(l->name, sizeof(l->name), name);
+	return name.len > 0 && span_is_ascii(name);
 }
 
 static void relay_lookup_begin_mx(struct relay_lookup *l)

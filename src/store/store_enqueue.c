@@ -10,15 +10,9 @@ enum { STORE_OLD_STEP = 2000 /* rows a transaction */ };
 /* elsewhere it goes by its A-labels (RFC 6531 3.2); one that has none is not in the DNS, which its delivery will say */
 struct span store_destination_name(struct span domain, struct arena *mem)
 {
-	struct buf name;
-	struct span out;
+	uint8_t room[LIMIT_DOMAIN_BYTES];
 
-	buf_init(&name, STORE_DEST_BYTES);
-	if (!address_domain_ascii(&name, domain))
-		buf_add(&name, span_head(domain, STORE_DEST_BYTES));
-	out = arena_copy(mem, buf_span(&name));
-	buf_clear(&name);
-	return out;
+	return arena_copy(mem, address_domain_key(domain, room));
 }
 
 static struct span store_destination_smarthost(struct span name, struct arena *mem)

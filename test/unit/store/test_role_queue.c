@@ -126,7 +126,8 @@ static enum rc fake_frame(void *owner, struct chan *c, enum msg_type type, const
 		(void)snprintf(k->text, sizeof(k->text), "%.*s", SPAN_FMT(span_head(msg->text_is.bytes, 200)));
 		return RC_OK;
 	case MSG_STS_IS:
-		(void)snprintf(k->text, sizeof(k->text), "%d %.*s %.*s", msg->sts_is.found, SPAN_FMT(msg->sts_is.id), SPAN_FMT(msg->sts_is.text));
+		(void)snprintf(k->text, sizeof(k->text), "%d %.*s %.*s%s", msg->sts_is.found, SPAN_FMT(msg->sts_is.id), SPAN_FMT(msg->sts_is.text),
+			msg->sts_is.fetched_ms > (uint64_t)clock_wall_ms() ? ", from the future" : "");
 		k->texts++;
 		return RC_OK;
 	default:
@@ -505,6 +506,11 @@ static void a_relay_reads_what_it_has_a_lease_of(void **state)
 	chan_send(g->relays[0].chan, MSG_STS_PUT, &(struct msg_sts_put){.fetched_ms = 5, .domain = S("far.example"), .id = S("1"), .text = S("policy")});
 	chan_send(g->relays[0].chan, MSG_STS_GET, &(struct msg_sts_get){.ask = 4, .domain = S("FAR.example")});
 	RUN(4, a_text_came);
+	assert_string_equal("1 1 policy", g->relays[0].text);
+	/* none is from the future: the oldest go where there is no room */
+	chan_send(g->relays[0].chan, MSG_STS_PUT, &(struct msg_sts_put){.fetched_ms = (uint64_t)clock_wall_ms() + 3600000, .domain = S("ahead.example"), .id = S("1"), .text = S("policy")});
+	chan_send(g->relays[0].chan, MSG_STS_GET, &(struct msg_sts_get){.ask = 5, .domain = S("ahead.example")});
+	RUN(5, a_text_came);
 	assert_string_equal("1 1 policy", g->relays[0].text);
 }
 
